@@ -1,0 +1,29 @@
+// Compiles src/ to dist/. With --if-needed it does nothing while no source is newer than the last build.
+import { spawnSync } from 'node:child_process'
+import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const stamp = join(root, 'dist', '.built')
+const inputs = ['src', 'package.json', 'tsconfig.json', 'tsconfig.build.json']
+
+function newest(path) {
+  const stat = statSync(path)
+  if (!stat.isDirectory()) return stat.mtimeMs
+  // The folder's own time counts too: it changes when a file is removed.
+  return Math.max(stat.mtimeMs, ...readdirSync(path).map((name) => newest(join(path, name))))
+}
+
+function builtAt() {
+  return statSync(stamp, { throwIfNoEntry: false })?.mtimeMs ?? 0
+}
+
+const needed = !process.argv.includes('--if-needed') || builtAt() < Math.max(...inputs.map((name) => newest(join(root, name))))
+if (needed) {
+  rmSync(join(root, 'dist'), { recursive: true, force: true })
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
+  const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
+  if (status !== 0) process.exit(status ?? 1)
+  writeFileSync(stamp, '')
+}

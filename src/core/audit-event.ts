@@ -1,0 +1,68 @@
+import { z } from './schema.ts'
+
+export const AUDIT_EVENTS = ['allow', 'deny', 'would_deny', 'error'] as const
+export type AuditVerdict = (typeof AUDIT_EVENTS)[number]
+
+export const REQUEST_KINDS = ['connect', 'forward', 'websocket', 'inspected', 'transparent'] as const
+export type RequestKind = (typeof REQUEST_KINDS)[number]
+
+/** How a tunnel came to its end after bytes flowed. */
+export const TUNNEL_ENDS = ['client', 'origin', 'policy_changed', 'idle_timeout', 'lifetime', 'drain'] as const
+export type TunnelEnd = (typeof TUNNEL_ENDS)[number]
+
+const text = (doc: string) => z.string().optional().describe(doc)
+const number = (doc: string) => z.number().optional().describe(doc)
+
+/** One line of the audit log: every request ends in exactly one. Absent fields are absent. */
+export const auditEventSchema = z.strictObject({
+  time: z.string().describe('when the event was settled, ISO 8601 in UTC'),
+  id: z.string().describe('names the request, also in the answer'),
+  parent: text('id of the tunnel that the request came through'),
+  event: z
+    .enum(AUDIT_EVENTS)
+    .describe('`would_deny` was let through by report mode; `error` is a failure of the origin or the gateway'),
+  kind: z.enum(REQUEST_KINDS),
+  listener: z.string().describe('key of the listener in `listen`'),
+  client: z.string().describe('address of the client'),
+  clientPort: number('port of the client'),
+  group: text('client group'),
+  method: text('HTTP method, where it is visible'),
+  host: text('host asked for, canonical'),
+  port: number('port asked for'),
+  path: text('path asked for, where it is visible; without its query unless configured'),
+  sni: text('server name in the TLS opening'),
+  entry: text('id of the entry that decided'),
+  feature: text('feature of that entry'),
+  reason: text('reason code of a refusal or failure'),
+  hint: text('what would allow it'),
+  detail: text('what exactly was wrong'),
+  address: text('address and port dialled'),
+  bytesUp: number('bytes sent to the origin'),
+  bytesDown: number('bytes received from the origin'),
+  durationMs: number('from the head of the request to the end'),
+  endedBy: z.enum(TUNNEL_ENDS).optional().describe('what ended a tunnel after bytes flowed'),
+  gateway: z.string().describe('name of the gateway'),
+  policyHash: z.string().describe('policy in force'),
+})
+export type AuditEvent = z.output<typeof auditEventSchema>
+
+/**
+ * One line of JSON with nothing but printable ASCII: whatever a client put into a host or path, it cannot forge a line, move
+ * a terminal's cursor or confuse a reader of another encoding.
+ */
+export function auditLine(event: AuditEvent): string {
+  const json = JSON.stringify(event)
+  return `${isPlain(json) ? json : json.replace(/[^\x20-\x7e]/g, escapeCharacter)}\n`
+}
+
+function isPlain(json: string): boolean {
+  for (let i = 0; i < json.length; i++) {
+    const code = json.charCodeAt(i)
+    if (code < 0x20 || code > 0x7e) return false
+  }
+  return true
+}
+
+function escapeCharacter(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+}

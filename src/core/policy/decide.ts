@@ -1,0 +1,142 @@
+import type { Host } from '../names/authority.ts'
+import { defaultProtocol, type Entry, isConstrained, type Pattern, type Protocol, portMatches } from './entry.ts'
+import { pathAmbiguity } from './path-pattern.ts'
+import type { Match, Policy } from './policy.ts'
+import type { PolicyReason } from './reasons.ts'
+
+/** What a client asks for, as far as it is known: a CONNECT shows host and port, an HTTP request shows the rest too. */
+export interface EgressRequest {
+  readonly host: Host
+  readonly port: number
+  /** Known together, or not at all. */
+  readonly http?: { readonly method: string /** As forwarded, without the query. */; readonly path: string }
+}
+
+/** A deny rule in report mode that would have refused the request. */
+interface Reportable {
+  readonly reported?: Entry
+}
+
+export type Decision = Reportable &
+  (
+    | { readonly verdict: 'allow'; readonly entry: Entry; readonly protocol: Protocol }
+    /** Host and port are right; method and path have to be seen. */
+    | { readonly verdict: 'inspect'; readonly entry: Entry; readonly protocol: Protocol }
+    | {
+        readonly verdict: 'deny'
+        readonly reason: PolicyReason
+        /** The deny rule, or the entry that came nearest. */
+        readonly entry?: Entry
+        /** Why a path is not canonical. */
+        readonly detail?: string
+      }
+  )
+
+/**
+ * Pure and total: never throws, never waits, and with nothing matching the answer is deny. Precedence: a matching deny rule,
+ * then an allow for the whole host, then one for certain paths or methods. How specific an entry is only chooses which one is
+ * named; it never turns an allow into a denial.
+ *
+ * Costs one map access per label of the host, plus the entries that name that very host or a suffix of it.
+ */
+export function decide(policy: Policy, request: EgressRequest): Decision {
+  const matches = policy.tree.find(request.host)
+  const denied = judgeDenyRules(matches, request)
+  if (denied.verdict === 'deny') return denied
+  const allowed = judgeAllows(matches, request)
+  const reported = denied.reported ?? allowed.reported
+  const decision = denied.needsSight && allowed.verdict === 'allow' ? { ...allowed, verdict: 'inspect' as const } : allowed
+  return reported === undefined ? decision : { ...decision, reported }
+}
+
+type DenyFinding =
+  | Extract<Decision, { verdict: 'deny' }>
+  | { readonly verdict: 'pass' /** A deny rule waits for the path. */; readonly needsSight: boolean; readonly reported?: Entry }
+
+function judgeDenyRules(matches: readonly Match[], { port, http }: EgressRequest): DenyFinding {
+  let needsSight = false
+  let reported: Entry | undefined
+  for (const { entry, pattern } of matches) {
+    if (entry.action !== 'deny' || !portMatches(pattern, port)) continue
+    if (isConstrained(pattern)) {
+      if (http === undefined) {
+        // A rule that is only reported is no reason to end a client's TLS.
+        if (entry.mode !== 'report') needsSight = true
+        continue
+      }
+      // A path that reads in two ways could slip past the rule in one of them.
+      const ambiguity = pattern.paths === undefined ? undefined : pathAmbiguity(http.path)
+      if (ambiguity !== undefined && entry.mode !== 'report') {
+        return { verdict: 'deny', reason: 'path_not_canonical', entry, detail: ambiguity }
+      }
+      if (!methodMatches(pattern, http.method) || !pathMatches(pattern, http.path)) continue
+    }
+    if (entry.mode !== 'report') return { verdict: 'deny', reason: 'denied_by_rule', entry }
+    reported ??= entry
+  }
+  return reported === undefined ? { verdict: 'pass', needsSight } : { verdict: 'pass', needsSight, reported }
+}
+
+function judgeAllows(matches: readonly Match[], request: EgressRequest): Decision {
+  const { port, http } = request
+  let whole: Entry | undefined
+  let partial: Entry | undefined
+  let otherPort: Entry | undefined
+  let protocol: Protocol | undefined
+  for (const { entry, pattern } of matches) {
+    if (entry.action !== 'allow') continue
+    if (!portMatches(pattern, port)) {
+      otherPort ??= entry
+      continue
+    }
+    if (isConstrained(pattern)) {
+      partial ??= entry
+      if (whole === undefined) protocol ??= pattern.protocol
+    } else {
+      // The named entry's protocol, but `any` from any allow counts: another entry must not turn an allow into a denial.
+      if (whole === undefined) protocol = pattern.protocol
+      else if (pattern.protocol === 'any') protocol = 'any'
+      whole ??= entry
+    }
+  }
+  const carried = protocol ?? defaultProtocol(port)
+  if (whole !== undefined) return { verdict: 'allow', entry: whole, protocol: carried }
+  if (partial !== undefined) {
+    return http === undefined
+      ? { verdict: 'inspect', entry: partial, protocol: carried }
+      : judgePaths(matches, port, http, carried)
+  }
+  if (otherPort !== undefined) return { verdict: 'deny', reason: 'port_not_listed', entry: otherPort }
+  return { verdict: 'deny', reason: 'host_not_listed' }
+}
+
+function judgePaths(
+  matches: readonly Match[],
+  port: number,
+  { method, path }: NonNullable<EgressRequest['http']>,
+  protocol: Protocol,
+): Decision {
+  const ambiguity = pathAmbiguity(path)
+  let nearest: Entry | undefined
+  let rightPath: Entry | undefined
+  for (const { entry, pattern } of matches) {
+    if (entry.action !== 'allow' || !portMatches(pattern, port)) continue
+    nearest ??= entry
+    if (pattern.paths !== undefined && ambiguity !== undefined) continue
+    if (!pathMatches(pattern, path)) continue
+    if (methodMatches(pattern, method)) return { verdict: 'allow', entry, protocol }
+    rightPath ??= entry
+  }
+  if (rightPath !== undefined) return { verdict: 'deny', reason: 'method_not_listed', entry: rightPath }
+  const entry = nearest === undefined ? {} : { entry: nearest }
+  if (ambiguity !== undefined) return { verdict: 'deny', reason: 'path_not_canonical', ...entry, detail: ambiguity }
+  return { verdict: 'deny', reason: 'path_not_listed', ...entry }
+}
+
+function methodMatches(pattern: Pattern, method: string): boolean {
+  return pattern.methods === undefined || pattern.methods.includes(method)
+}
+
+function pathMatches(pattern: Pattern, path: string): boolean {
+  return pattern.paths === undefined || pattern.paths.some((candidate) => candidate.matches(path))
+}

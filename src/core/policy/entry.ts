@@ -1,0 +1,65 @@
+import type { CidrSet } from '../names/cidr.ts'
+import type { HostPattern } from './host-pattern.ts'
+import type { PathPattern } from './path-pattern.ts'
+
+export const CLOUDS = ['public', 'government', 'china'] as const
+export type Cloud = (typeof CLOUDS)[number]
+
+/** Who can be reached through an entry: Microsoft alone, a resource the operator named, or every customer of that service. */
+export const TENANCIES = ['microsoft', 'yours', 'any'] as const
+export type Tenancy = (typeof TENANCIES)[number]
+
+/** What a tunnel may carry: TLS for the host asked for, plain HTTP judged request by request, or anything at all. */
+export const PROTOCOLS = ['tls', 'http', 'any'] as const
+export type Protocol = (typeof PROTOCOLS)[number]
+
+/** The document's "http, https". */
+export const DEFAULT_PORTS: readonly number[] = [80, 443]
+
+export interface Pattern {
+  readonly host: HostPattern
+  readonly ports: readonly number[] | 'any'
+  /** Absent: `http` on port 80, `tls` on every other. */
+  readonly protocol?: Protocol
+  /** Absent: every path. */
+  readonly paths?: readonly PathPattern[]
+  /** Absent: every method. */
+  readonly methods?: readonly string[]
+}
+
+/** One catalogue row or one operator rule, parameters filled in. */
+export interface Entry {
+  /** `2021-07-29/python/pypi.org` or `rule/corp-git`. */
+  readonly id: string
+  readonly origin: 'catalogue' | 'rule'
+  readonly action: 'allow' | 'deny'
+  readonly patterns: readonly Pattern[]
+  /** Catalogue rows have one. */
+  readonly feature?: string
+  readonly tenancy?: Tenancy
+  readonly purpose?: string
+  readonly condition?: string
+  /** As the document states them: `http, https` or `TCP`. */
+  readonly documentedProtocol?: string
+  /** The document's own spelling where it differs from the patterns. */
+  readonly documented?: string
+  /** Where the row stands in its document; for a rule, nothing. */
+  readonly source?: { readonly edition: string; readonly lines: readonly number[] }
+  /** Ranges outside the public internet that its hosts may resolve into. */
+  readonly destinations?: CidrSet
+  /** Of a deny rule: it is only reported, not enforced. */
+  readonly mode?: 'report'
+}
+
+export function defaultProtocol(port: number): Protocol {
+  return port === 80 ? 'http' : 'tls'
+}
+
+export function portMatches(pattern: Pattern, port: number): boolean {
+  return pattern.ports === 'any' || pattern.ports.includes(port)
+}
+
+/** Whether a request's method or path must be seen before the pattern can be judged. */
+export function isConstrained(pattern: Pattern): boolean {
+  return pattern.paths !== undefined || pattern.methods !== undefined
+}

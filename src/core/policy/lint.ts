@@ -1,0 +1,82 @@
+import type { Config } from '../config.ts'
+import { parseHost } from '../names/authority.ts'
+import { type Problem, warning } from '../problem.ts'
+import { defaultProtocol, type Entry, isConstrained, type Pattern } from './entry.ts'
+import { formatHostPattern, type HostPattern } from './host-pattern.ts'
+import type { Policy } from './policy.ts'
+
+/** What is valid and still not what one would expect. */
+export function lintEntries(policy: Policy, config: Config): Problem[] {
+  return policy.entries.flatMap((entry) => {
+    const path = placeOf(entry, config)
+    return [...lintProtocol(entry, path), ...lintPaths(policy, entry, path), ...lintInspection(entry, path)]
+  })
+}
+
+function placeOf(entry: Entry, config: Config): (string | number)[] {
+  if (entry.origin === 'catalogue') return ['features']
+  return ['rules', config.rules.findIndex(({ name }) => `rule/${name}` === entry.id)]
+}
+
+function lintProtocol(entry: Entry, path: (string | number)[]): Problem[] {
+  const ports = new Set<string | number>(
+    entry.patterns.flatMap(({ protocol, ports }): readonly (string | number)[] =>
+      protocol !== 'any' ? [] : ports === 'any' ? ['*'] : ports,
+    ),
+  )
+  if (ports.size === 0) return []
+  return [
+    warning(
+      path,
+      `\`${entry.id}\` relays port ${[...ports].join(', ')} unseen: such a tunnel can carry any name and any protocol`,
+    ),
+  ]
+}
+
+/** A path entry beside an allow for the whole host decides nothing. */
+function lintPaths(policy: Policy, entry: Entry, path: (string | number)[]): Problem[] {
+  if (entry.action === 'deny') return []
+  return entry.patterns.filter(isConstrained).flatMap((pattern) => {
+    const host = sampleHost(pattern.host)
+    const wider = policy.tree
+      .find(host)
+      .find((match) => match.entry.action === 'allow' && !isConstrained(match.pattern) && samePort(match.pattern, pattern))
+    if (wider === undefined) return []
+    const shown = formatHostPattern(pattern.host)
+    return [
+      warning(
+        path,
+        `\`${entry.id}\`: its paths and methods decide nothing, since \`${wider.entry.id}\` allows all of \`${shown}\``,
+      ),
+    ]
+  })
+}
+
+function lintInspection(entry: Entry, path: (string | number)[]): Problem[] {
+  const hidden = entry.patterns.filter((pattern) => isConstrained(pattern) && pattern.ports !== 'any' && needsTls(pattern))
+  if (hidden.length === 0 || entry.action === 'deny') return []
+  const hosts = [...new Set(hidden.map(({ host }) => formatHostPattern(host)))].join(', ')
+  return [
+    warning(
+      path,
+      `\`${entry.id}\`: ${hosts} over HTTPS is refused with \`inspection_unavailable\`, since TLS inspection is not available yet`,
+    ),
+  ]
+}
+
+function needsTls(pattern: Pattern): boolean {
+  return pattern.ports !== 'any' && pattern.ports.some((port) => (pattern.protocol ?? defaultProtocol(port)) === 'tls')
+}
+
+function samePort(a: Pattern, b: Pattern): boolean {
+  if (a.ports === 'any' || b.ports === 'any') return true
+  return b.ports.every((port) => a.ports !== 'any' && a.ports.includes(port))
+}
+
+/** A host that the pattern covers. */
+function sampleHost(pattern: HostPattern) {
+  if (pattern.kind === 'exact') return pattern.host
+  const sample = parseHost(pattern.kind === 'under' ? `any.${pattern.suffix}` : pattern.suffix)
+  if (!sample.ok) throw new Error(sample.error)
+  return sample.value
+}

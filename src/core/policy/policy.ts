@@ -1,0 +1,39 @@
+import type { CidrSet } from '../names/cidr.ts'
+import type { Hostname } from '../names/hostname.ts'
+import type { IpAddress } from '../names/ip.ts'
+import type { Mode } from './enforce.ts'
+import type { Cloud, Entry, Pattern } from './entry.ts'
+import type { KnownDestination, Unlisted } from './hints.ts'
+import type { HostTree } from './host-tree.ts'
+
+/** One way in which an entry covers a host. */
+export interface Match {
+  readonly entry: Entry
+  readonly pattern: Pattern
+}
+
+/** An operator's fixed address for a name, dialled instead of asking DNS. */
+export interface Pin {
+  readonly address: IpAddress
+  /** Absent: the requested port. */
+  readonly port?: number
+}
+
+/** All entries that are on, compiled. Immutable, and swapped whole. */
+export interface Policy {
+  readonly cloud: Cloud
+  readonly editions: readonly string[]
+  readonly mode: Mode
+  /** Names the policy in log and metrics: equal policies have equal hashes. */
+  readonly hash: string
+  /** In the order of precedence among equals: operator rules first, each list in its own order. */
+  readonly entries: readonly Entry[]
+  readonly tree: HostTree<Match>
+  readonly pins: ReadonlyMap<Hostname, Pin>
+  /** Ranges outside the public internet that every entry's hosts may resolve into. */
+  readonly privateRanges: CidrSet
+  /** What would be allowed if a feature, cloud or parameter were set otherwise; for hints. */
+  readonly unlisted: HostTree<Unlisted>
+  /** Well-known destinations that are in no catalogue; for hints. */
+  readonly known: HostTree<KnownDestination>
+}

@@ -1,0 +1,257 @@
+import { randomBytes } from 'node:crypto'
+import { hostname, networkInterfaces } from 'node:os'
+import type { Config } from './core/config.ts'
+import type { Generation } from './core/generation.ts'
+import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
+import { type IpAddress, parseIp } from './core/names/ip.ts'
+import { isLoopback, isUnspecified } from './core/names/special-purpose.ts'
+import type { Policy } from './core/policy/policy.ts'
+import { createAdminService } from './io/admin/admin-service.ts'
+import type { HttpService } from './io/admin/http-service.ts'
+import { createMetricsService, type Readiness } from './io/admin/metrics-service.ts'
+import { Admission } from './io/proxy/admission.ts'
+import { Dialer } from './io/proxy/dial.ts'
+import { Forwarder } from './io/proxy/forward.ts'
+import { ProxyListener } from './io/proxy/listener.ts'
+import { OriginPool } from './io/proxy/origin-pool.ts'
+import type { ProxyContext } from './io/proxy/proxy-context.ts'
+import { Resolver } from './io/proxy/resolver.ts'
+import { Tunnels } from './io/proxy/tunnels.ts'
+import { AuditLog } from './io/telemetry/audit-log.ts'
+import type { Logger } from './io/telemetry/log.ts'
+import { Metrics } from './io/telemetry/metrics.ts'
+import { Telemetry } from './io/telemetry/telemetry.ts'
+import { VERSION } from './version.ts'
+
+export interface GatewayOptions {
+  readonly config: Config
+  readonly policy: Policy
+  readonly log: Logger
+  /** Names with fixed addresses. */
+  readonly hostsFile?: string
+}
+
+/** Where the gateway listens; port 0 has become a real one. */
+export interface BoundAddresses {
+  readonly proxy: ListenAddress
+  readonly metrics: ListenAddress
+  readonly admin: ListenAddress
+}
+
+type Phase = 'starting' | 'serving' | 'draining' | 'stopped'
+
+/** The composition root: everything is made here, started, drained and stopped here. */
+export class Gateway {
+  readonly metrics = new Metrics()
+  readonly #log: Logger
+  readonly #generation: Generation
+  readonly #audit: AuditLog
+  readonly #telemetry: Telemetry
+  readonly #resolver: Resolver
+  readonly #pool: OriginPool
+  readonly #tunnels = new Tunnels()
+  readonly #admission: Admission
+  readonly #proxy: ProxyListener
+  readonly #services: { readonly metrics: HttpService; readonly admin: HttpService }
+  readonly #startedAt = new Date()
+  #phase: Phase = 'starting'
+  #refusesNew = false
+  #bound: BoundAddresses | undefined
+  #cutShort: (() => void) | undefined
+
+  constructor({ config, policy, log, hostsFile = '/etc/hosts' }: GatewayOptions) {
+    this.#log = log
+    this.#generation = { number: 1, config, policy }
+    const { metrics } = this
+    this.#audit = new AuditLog({
+      ...config.audit,
+      onDrop: (lines) => metrics.auditDropped.inc(lines),
+      onError: (error) =>
+        log.error({ err: error, file: config.audit.file }, 'audit log cannot be written; lines are dropped and counted'),
+    })
+    this.#telemetry = new Telemetry({
+      metrics,
+      audit: this.#audit,
+      auditEvents: config.audit.events,
+      deniedHosts: config.metrics.deniedHosts,
+    })
+    this.#resolver = new Resolver({
+      ...config.dns,
+      servers: config.dns.servers.map(formatListenAddress),
+      hostsFile,
+      onLookup: (outcome) => metrics.dnsLookups.inc({ outcome }),
+    })
+    this.#pool = new OriginPool(() => config.limits.originKeepAliveSeconds * 1000)
+    this.#admission = new Admission(
+      () => this.#generation.config.limits,
+      (limit) => metrics.limitHits.inc({ limit }),
+      (open) => metrics.tunnelsOpen.set(open),
+    )
+    const context = this.#context()
+    this.#proxy = new ProxyListener('proxy', context, new Forwarder(context, this.#pool), config.limits)
+    this.#services = {
+      metrics: createMetricsService(metrics.registry, () => this.readiness()),
+      admin: createAdminService({
+        generation: () => this.#generation,
+        status: () => this.status(),
+        denials: () => this.#telemetry.denials.list(),
+        tunnels: () => this.#tunnels.list(),
+      }),
+    }
+    this.#describePolicy()
+  }
+
+  /** Binds every listener; throws what the system says, with nothing left open. */
+  async start(): Promise<BoundAddresses> {
+    const { listen } = this.#generation.config
+    try {
+      await this.#audit.open()
+      const metrics = await this.#services.metrics.start(listen.metrics)
+      const admin = await this.#services.admin.start(listen.admin)
+      const proxy = await this.#proxy.start(listen.proxy)
+      this.#bound = { proxy, metrics, admin }
+      this.#phase = 'serving'
+      return this.#bound
+    } catch (error) {
+      await this.stop()
+      throw error
+    }
+  }
+
+  /**
+   * Ends in order: `/readyz` says 503 and new work is still taken for `drainDelaySeconds`, then listening stops, tunnels may end
+   * by themselves for `drainSeconds`, and what is left is closed.
+   */
+  async drain(): Promise<void> {
+    if (this.#phase === 'draining' || this.#phase === 'stopped') return
+    this.#phase = 'draining'
+    const { drainDelaySeconds, drainSeconds } = this.#generation.config.limits
+    const cut = new Promise<void>((resolve) => {
+      this.#cutShort = resolve
+    })
+    await Promise.race([wait(drainDelaySeconds * 1000), cut])
+    this.#refusesNew = true
+    this.#proxy.stop()
+    this.#log.info({ tunnels: this.#tunnels.size, seconds: drainSeconds }, 'no new work; waiting for tunnels to end')
+    await Promise.race([this.#idle(), wait(drainSeconds * 1000), cut])
+    await this.stop()
+  }
+
+  /** Ends at once: open tunnels are closed, with their audit lines. */
+  async stop(): Promise<void> {
+    if (this.#phase === 'stopped') return
+    this.#phase = 'stopped'
+    this.#refusesNew = true
+    this.#cutShort?.()
+    this.#proxy.stop()
+    if (this.#tunnels.size > 0) {
+      this.#tunnels.endAll('drain')
+      await Promise.race([this.#idle(), wait(CLOSE_MS)])
+    }
+    this.#proxy.destroy()
+    this.#pool.retire()
+    this.#resolver.close()
+    this.#services.metrics.stop()
+    this.#services.admin.stop()
+    await this.#audit.close()
+  }
+
+  /** What `/readyz` says. */
+  readiness(): Readiness {
+    const ready = this.#phase === 'serving'
+    const { policy } = this.#generation
+    return {
+      ready,
+      lines: [ready ? 'ready' : this.#phase, `policy ${policy.hash}, ${policy.mode}, ${policy.entries.length} entries`],
+    }
+  }
+
+  /** What `/api/v1/status` says. */
+  status(): Record<string, unknown> {
+    const { policy, config } = this.#generation
+    const listeners =
+      this.#bound === undefined
+        ? {}
+        : Object.fromEntries(Object.entries(this.#bound).map(([name, at]) => [name, formatListenAddress(at)]))
+    return {
+      version: VERSION,
+      node: process.version,
+      relay: RELAY,
+      phase: this.#phase,
+      startedAt: this.#startedAt.toISOString(),
+      listeners,
+      policy: {
+        hash: policy.hash,
+        mode: policy.mode,
+        cloud: policy.cloud,
+        editions: policy.editions,
+        entries: policy.entries.length,
+      },
+      tunnels: { open: this.#admission.tunnelsOpen, limit: config.limits.tunnels },
+      auditBytesWaiting: this.#audit.waitingBytes,
+    }
+  }
+
+  #context(): ProxyContext {
+    const { metrics } = this
+    const dialer = new Dialer({
+      resolver: this.#resolver,
+      dialMs: this.#generation.config.limits.dialSeconds * 1000,
+      isOwnListener: (address, port) => this.#isOwnListener(address, port),
+      onDialled: (outcome, seconds) => metrics.dialSeconds.observe({ outcome }, seconds),
+    })
+    return {
+      generation: () => this.#generation,
+      dialer,
+      telemetry: this.#telemetry,
+      admission: this.#admission,
+      tunnels: this.#tunnels,
+      log: this.#log,
+      gateway: hostname(),
+      via: `sallyport-${randomBytes(6).toString('hex')}`,
+      isDraining: () => this.#refusesNew,
+    }
+  }
+
+  /** A listener on every address is met on each of this host's own. */
+  #isOwnListener(address: IpAddress, port: number): boolean {
+    return Object.values(this.#bound ?? {}).some(
+      (own: ListenAddress) =>
+        own.port === port && (own.address.text === address.text || (isUnspecified(own.address) && isOwnAddress(address))),
+    )
+  }
+
+  #idle(): Promise<void> {
+    return this.#tunnels.empty()
+  }
+
+  #describePolicy(): void {
+    const { policy, config } = this.#generation
+    const { metrics } = this
+    metrics.policyInfo.set({ hash: policy.hash, mode: policy.mode, cloud: policy.cloud }, 1)
+    metrics.policyLoadedTimestamp.set(Math.floor(Date.now() / 1000))
+    metrics.policyCurrent.set(1)
+    metrics.policyReloads.inc({ outcome: 'ok' }, 0)
+    metrics.tunnelsLimit.set(config.limits.tunnels)
+    metrics.buildInfo.set({ version: VERSION, node: process.version, relay: RELAY }, 1)
+    for (const { feature = 'rules' } of policy.entries) metrics.policyEntries.inc({ feature })
+  }
+}
+
+/** Only the portable relay has landed. */
+const RELAY = 'portable'
+
+/** How long closed tunnels may take to flush their last bytes. */
+const CLOSE_MS = 2_000
+
+function wait(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms).unref()
+  })
+}
+
+function isOwnAddress(address: IpAddress): boolean {
+  if (isLoopback(address) || isUnspecified(address)) return true
+  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
+  return own.some((candidate) => parseIp(candidate.address.replace(/%.*$/, ''))?.text === address.text)
+}

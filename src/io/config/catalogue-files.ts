@@ -1,0 +1,41 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { type Edition, readEdition } from '../../core/policy/catalogue.ts'
+import { type KnownDestination, knownDestinationsSchema } from '../../core/policy/hints.ts'
+import { readShippedYaml } from './read-yaml.ts'
+
+/** The `config` folder of the installed package: two levels up from `src/io` and from `dist/io` alike. */
+const SHIPPED = new URL('../../../config/', import.meta.url)
+
+export interface Catalogue {
+  /** Every edition there is, oldest first. */
+  readonly editions: readonly Edition[]
+  readonly known: readonly KnownDestination[]
+}
+
+/** Reads the documented hosts and the known destinations. Throws when the package is damaged: that is no mistake of the operator's. */
+export async function readCatalogue(): Promise<Catalogue> {
+  const folders = (await readdir(new URL('catalogue/', SHIPPED), { withFileTypes: true })).filter((entry) => entry.isDirectory())
+  const editions = await Promise.all(folders.map(({ name }) => readShippedEdition(name)))
+  return { editions: editions.toSorted((a, b) => (a.id < b.id ? -1 : 1)), known: await readKnownDestinations() }
+}
+
+async function readShippedEdition(folder: string): Promise<Edition> {
+  const [head, hosts] = await Promise.all([
+    shipped(`catalogue/${folder}/edition.yaml`),
+    shipped(`catalogue/${folder}/hosts.yaml`),
+  ])
+  const edition = readEdition(head, hosts)
+  if (!edition.ok) throw new Error(`catalogue ${folder}: ${edition.error.join('; ')}`)
+  if (edition.value.id !== folder) throw new Error(`catalogue ${folder}: edition.yaml says \`${edition.value.id}\``)
+  return edition.value
+}
+
+async function readKnownDestinations(): Promise<readonly KnownDestination[]> {
+  const known = knownDestinationsSchema.safeParse(await shipped('hints.yaml'))
+  if (known.success) return known.data
+  throw new Error(`hints.yaml: ${known.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')}`)
+}
+
+async function shipped(name: string): Promise<unknown> {
+  return readShippedYaml(await readFile(new URL(name, SHIPPED), 'utf8'), `config/${name}`)
+}

@@ -1,0 +1,60 @@
+import type { Config } from '../../core/config.ts'
+import { formatListenAddress, type ListenAddress } from '../../core/listen-address.ts'
+import { type IpAddress, unmapped } from '../../core/names/ip.ts'
+import { isLoopback, isUnspecified } from '../../core/names/special-purpose.ts'
+import { type Problem, problem } from '../../core/problem.ts'
+
+/** What is right key by key and cannot be right together, or not yet. */
+export function crossChecks(config: Config): Problem[] {
+  return [...checkAdmin(config), ...checkListeners(config), ...checkTtl(config)]
+}
+
+function checkAdmin({ listen }: Config): Problem[] {
+  if (isOwnLoopback(listen.admin.address)) return []
+  const shown = formatListenAddress(listen.admin)
+  return [
+    problem(
+      ['listen', 'admin'],
+      `\`${shown}\`: an admin listener on another address than loopback is not available yet; use \`127.0.0.1:9465\``,
+    ),
+  ]
+}
+
+/** Only the two loopback blocks themselves: an address that merely carries 127.0.0.1 inside (NAT64, 6to4) is on a network. */
+function isOwnLoopback(address: IpAddress): boolean {
+  const own = unmapped(address)
+  return own.family === 4 ? isLoopback(own) : own.text === '::1'
+}
+
+function checkListeners({ listen }: Config): Problem[] {
+  const entries = Object.entries(listen)
+  return entries.flatMap(([name, address], index) => {
+    const earlier = entries.slice(0, index).find(([, other]) => clash(address, other))
+    if (earlier === undefined) return []
+    return [
+      problem(
+        ['listen', name],
+        `\`${name}\` and \`${earlier[0]}\` would listen on the same port ${address.port}; give each its own`,
+      ),
+    ]
+  })
+}
+
+function clash(a: ListenAddress, b: ListenAddress): boolean {
+  if (a.port !== b.port || a.port === 0) return false
+  // `::` takes IPv4 too, as Node opens it.
+  const everywhere = [a, b].some(({ address }) => isUnspecified(address) && address.family === 6)
+  if (everywhere) return true
+  if (a.address.family !== b.address.family) return false
+  return isUnspecified(a.address) || isUnspecified(b.address) || a.address.text === b.address.text
+}
+
+function checkTtl({ dns }: Config): Problem[] {
+  if (dns.minTtlSeconds <= dns.maxTtlSeconds) return []
+  return [
+    problem(
+      ['dns', 'minTtlSeconds'],
+      `\`minTtlSeconds\` (${dns.minTtlSeconds}) is more than \`maxTtlSeconds\` (${dns.maxTtlSeconds})`,
+    ),
+  ]
+}

@@ -1,0 +1,122 @@
+import { dirname, resolve } from 'node:path'
+import { type Config, configSchema } from '../../core/config.ts'
+import type { ListenAddress } from '../../core/listen-address.ts'
+import { type CompiledPolicy, compilePolicy } from '../../core/policy/compile.ts'
+import type { Problem } from '../../core/problem.ts'
+import { err, ok, type Result } from '../../core/result.ts'
+import { type Catalogue, readCatalogue } from './catalogue-files.ts'
+import { crossChecks } from './cross-checks.ts'
+import { digest } from './digest.ts'
+import type { LocatedProblem } from './located-problem.ts'
+import { readText } from './read-file.ts'
+import { readYaml, type YamlSource } from './read-yaml.ts'
+import { schemaProblems } from './schema-problems.ts'
+
+export { formatProblem, type LocatedProblem } from './located-problem.ts'
+
+export interface LoadedConfig {
+  /** As the caller gave it. */
+  readonly file: string
+  /** With every default filled in and every path absolute. */
+  readonly config: Config
+  readonly compiled: CompiledPolicy
+  readonly warnings: readonly LocatedProblem[]
+  /** Changes when the file's bytes do: 12 hexadecimal digits. */
+  readonly contentHash: string
+  /** The line on which each rule begins, by entry id. */
+  readonly ruleLines: ReadonlyMap<string, number>
+}
+
+/**
+ * From a file to a policy that can be put in force, or everything that is wrong with the file, each with its place. Nothing in
+ * between: a file with one mistake gives no policy at all.
+ */
+export async function loadConfig(file: string): Promise<Result<LoadedConfig, readonly LocatedProblem[]>> {
+  const read = await readSource(file)
+  if (!read.ok) return read
+  const { source, contentHash } = read.value
+  const catalogue = await readCatalogue()
+  const raw = source.value ?? {}
+  const parsed = configSchema.safeParse(raw, { reportInput: true })
+  if (!parsed.success) {
+    const problems = schemaProblems(parsed.error.issues, source.written)
+    return err([
+      ...inOrder(file, source, problems),
+      ...inOrder(file, source, compileErrors(withoutFaults(raw, problems), catalogue)),
+    ])
+  }
+  const config = withAbsolutePaths(parsed.data, dirname(resolve(file)))
+  const found = crossChecks(config)
+  const compiled = compilePolicy({ config, ...catalogue, digest })
+  if (found.length > 0 || !compiled.ok) return err(inOrder(file, source, [...found, ...(compiled.ok ? [] : compiled.error)]))
+  return ok({
+    file,
+    config,
+    compiled: compiled.value,
+    warnings: inOrder(file, source, compiled.value.warnings),
+    contentHash,
+    ruleLines: new Map(config.rules.map(({ name }, index) => [`rule/${name}`, source.locate(['rules', index], 'value').line])),
+  })
+}
+
+/**
+ * The metrics listener alone, whatever else is wrong with the file: a gateway keeps running on its last good policy while the
+ * file on disk is broken, and must not be called unhealthy for that.
+ */
+export async function loadMetricsAddress(file: string): Promise<Result<ListenAddress, readonly LocatedProblem[]>> {
+  const read = await readSource(file)
+  if (!read.ok) return read
+  const { source } = read.value
+  const metrics = child(child(source.value, 'listen'), 'metrics')
+  const parsed = configSchema
+    .pick({ listen: true })
+    .safeParse({ listen: metrics === undefined ? {} : { metrics } }, { reportInput: true })
+  if (parsed.success) return ok(parsed.data.listen.metrics)
+  return err(inOrder(file, source, schemaProblems(parsed.error.issues, source.written)))
+}
+
+function child(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, key)
+    ? (value as Record<string, unknown>)[key]
+    : undefined
+}
+
+async function readSource(file: string): Promise<Result<{ source: YamlSource; contentHash: string }, readonly LocatedProblem[]>> {
+  const text = await readText(file)
+  if (!text.ok) return err([{ file, severity: 'error', ...text.error }])
+  const source = readYaml(text.value.text)
+  if (!source.ok) return err(source.error.map((problem) => ({ file, severity: 'error', ...problem })))
+  return ok({ source: source.value, contentHash: digest(text.value.bytes) })
+}
+
+/** Errors before warnings, each from the top of the file to its end. */
+function inOrder(file: string, source: YamlSource, problems: readonly Problem[]): LocatedProblem[] {
+  return problems
+    .map(({ severity, path, at, message }) => ({ file, place: source.locate(path, at), severity, message }))
+    .toSorted((a, b) => a.severity.localeCompare(b.severity) || a.place.line - b.place.line || a.place.column - b.place.column)
+}
+
+/** Keys whose values are judged by each other; a fault in one makes what is said of the other a guess. */
+const JUDGED_TOGETHER: Readonly<Record<string, readonly string[]>> = { editions: ['features'] }
+
+/** What is left when every top-level key with a fault in it is taken out, so that the rest can be judged already. */
+function withoutFaults(raw: unknown, problems: readonly Problem[]): unknown {
+  if (typeof raw !== 'object' || raw === null) return {}
+  const faulty = new Set(problems.flatMap(({ path: [top] }) => [String(top), ...(JUDGED_TOGETHER[String(top)] ?? [])]))
+  return Object.fromEntries(Object.entries(raw).filter(([key]) => !faulty.has(key)))
+}
+
+function compileErrors(raw: unknown, catalogue: Catalogue): readonly Problem[] {
+  const parsed = configSchema.safeParse(raw)
+  if (!parsed.success) return []
+  const compiled = compilePolicy({ config: parsed.data, ...catalogue, digest })
+  const errors = compiled.ok ? [] : compiled.error.filter(({ severity }) => severity === 'error')
+  return [...crossChecks(parsed.data), ...errors]
+}
+
+/** `-` is standard output and no path. */
+function withAbsolutePaths(config: Config, folder: string): Config {
+  const { audit, stateDirectory } = config
+  const file = audit.file === '-' ? '-' : resolve(folder, audit.file)
+  return { ...config, audit: { ...audit, file }, stateDirectory: resolve(folder, stateDirectory) }
+}

@@ -1,0 +1,162 @@
+import { NOT_AVAILABLE_YET } from '../../core/config.ts'
+import { quote } from '../../core/names/quote.ts'
+import { didYouMean, type Problem, problem } from '../../core/problem.ts'
+import type { z } from '../../core/schema.ts'
+import { keysAt, parentsOf } from './schema-shape.ts'
+
+/** Puts what the schema finds into words: the place, what is wrong, and what to write instead. */
+
+type Issue = z.core.$ZodIssue
+type Path = readonly (string | number)[]
+
+/** A scalar at a path as it is written in the file. */
+export type Written = (path: Path) => string | undefined
+
+/** Needs issues that carry their input (`reportInput: true`). */
+export function schemaProblems(issues: readonly Issue[], written: Written): Problem[] {
+  return issues.flatMap((issue) => problemsOf(issue, [], written))
+}
+
+function problemsOf(issue: Issue, above: Path, written: Written): Problem[] {
+  const path: Path = [...above, ...issue.path.map((step) => (typeof step === 'symbol' ? String(step) : step))]
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => ({ ...problem([...path, key], unknownKey(path, key)), at: 'key' as const }))
+    case 'invalid_union':
+      return branchOf(issue).flatMap((inner) => problemsOf(inner, path, written))
+    case 'invalid_key':
+      return issue.issues.flatMap((inner) => problemsOf(inner, path, written)).map((found) => ({ ...found, at: 'key' as const }))
+    case 'custom':
+      return [problem(path, issue.message)]
+    case 'invalid_type':
+      return [problem(path, wrongType(path, issue, written))]
+    case 'invalid_value':
+      return [problem(path, wrongValue(path, issue.values, issue.input, written))]
+    case 'invalid_format':
+      return [problem(path, `${quote(String(issue.input))}: ${issue.message}`)]
+    case 'too_small':
+      return [problem(path, tooSmall(path, issue, written))]
+    case 'too_big':
+      return [problem(path, tooBig(path, issue, written))]
+    default:
+      return [problem(path, `${subject(path)} is not valid: ${issue.message.toLowerCase()}`)]
+  }
+}
+
+/** Of a value that can be written in two ways, what is wrong with the way that was meant: a mapping, or text. */
+function branchOf(issue: Extract<Issue, { code: 'invalid_union' }>): readonly Issue[] {
+  const mapping = typeof issue.input === 'object' && issue.input !== null
+  const branches: readonly (readonly Issue[])[] = issue.errors
+  const meant = branches.find((branch) => branch.every((inner) => !isOfOtherType(inner, mapping)))
+  return meant ?? branches[0] ?? []
+}
+
+function isOfOtherType(issue: Issue, mapping: boolean): boolean {
+  return issue.code === 'invalid_type' && issue.path.length === 0 && (issue.expected === 'object') !== mapping
+}
+
+function unknownKey(path: Path, key: string): string {
+  if (isPlanned([...path, key])) return `${quote(key)} is not available yet`
+  const valid = keysAt(path)
+  const nearest = didYouMean(key, valid)
+  if (nearest !== undefined) return `unknown key ${quote(key)}; did you mean \`${nearest}\`?`
+  const [elsewhere, ...others] = parentsOf(key)
+  if (elsewhere !== undefined && others.length === 0) {
+    return `unknown key ${quote(key)} here; it belongs ${elsewhere === '' ? 'at the top of the file' : `in \`${elsewhere}\``}`
+  }
+  return `unknown key ${quote(key)}; there ${valid.length === 1 ? 'is' : 'are'} ${valid.map((one) => `\`${one}\``).join(', ')}`
+}
+
+/** Patterns of `NOT_AVAILABLE_YET`: a `*` stands for one key or index. */
+function isPlanned(path: Path): boolean {
+  return NOT_AVAILABLE_YET.some((pattern) => {
+    const steps = pattern.split('.')
+    return steps.length === path.length && steps.every((step, index) => step === '*' || step === String(path[index]))
+  })
+}
+
+const NOUNS: Readonly<Record<string, string>> = {
+  string: 'text',
+  object: 'a mapping (`key: value`)',
+  record: 'a mapping (`key: value`)',
+  array: 'a list',
+  boolean: '`true` or `false`',
+  number: 'a number',
+  int: 'a whole number',
+}
+
+function wrongType(path: Path, issue: Extract<Issue, { code: 'invalid_type' }>, written: Written): string {
+  const { expected, input } = issue
+  const wanted = NOUNS[expected] ?? expected
+  if (input === undefined) return `\`${String(path.at(-1))}\` is missing here; it has no default`
+  if (path.length === 0) return 'the file is not a mapping; write `key: value` lines, as in `cloud: public`'
+  if (input === null) {
+    if (typeof path.at(-1) === 'number') return `${subject(path)} is empty; it wants ${wanted}`
+    return `${subject(path)} has no value; it wants ${wanted}. Without the key the default holds`
+  }
+  const remedy = typeRemedy(path, expected, input, written)
+  return `${subject(path)} wants ${wanted}, found ${found(path, input, written)}${remedy}`
+}
+
+function typeRemedy(path: Path, expected: string, input: unknown, written: Written): string {
+  const text = shown(path, input, written)
+  if (text === undefined) return ''
+  if (expected === 'array') return `; write \`[${typeof input === 'string' ? JSON.stringify(text) : text}]\``
+  if (expected === 'string' && path[0] === 'listen') return '; write `address:port`, as in `127.0.0.1:3128`'
+  if (expected === 'string') return `; put it in quotes: \`"${text}"\``
+  if ((expected === 'number' || expected === 'int') && typeof input === 'string' && /^\d+$/.test(text))
+    return '; write it without quotes'
+  if (expected === 'boolean' && /^(?:yes|on)$/i.test(text)) return '; write `true`'
+  if (expected === 'boolean' && /^(?:no|off)$/i.test(text)) return '; write `false`'
+  return ''
+}
+
+function wrongValue(path: Path, values: readonly unknown[], input: unknown, written: Written): string {
+  if (path.length === 1 && path[0] === 'workers' && (input === 'auto' || (Number.isInteger(input) && Number(input) > 1)))
+    return '`workers` above 1 is not available yet'
+  const names = values.map(String)
+  const wanted = names.map((one) => `\`${one}\``)
+  const list = wanted.length > 1 ? `${wanted.slice(0, -1).join(', ')} or ${wanted.at(-1)}` : wanted.join('')
+  const nearest = typeof input === 'string' ? didYouMean(input, names) : undefined
+  const remedy = nearest === undefined ? '' : `; did you mean \`${nearest}\`?`
+  if (input === null) return `${subject(path)} has no value; it wants ${list}. Without the key the default holds`
+  return `${subject(path)} wants ${list}, found ${found(path, input, written)}${remedy}`
+}
+
+function tooSmall(path: Path, issue: Extract<Issue, { code: 'too_small' }>, written: Written): string {
+  const { origin, minimum, inclusive, input } = issue
+  if (origin === 'array') return `${subject(path)} is an empty list; it wants at least one item`
+  if (origin === 'string') return `${subject(path)} is empty`
+  return `${subject(path)} wants ${inclusive ? 'at least' : 'more than'} ${minimum}, found ${found(path, input, written)}`
+}
+
+function tooBig(path: Path, issue: Extract<Issue, { code: 'too_big' }>, written: Written): string {
+  const { origin, maximum, input } = issue
+  if (origin === 'string') return `${subject(path)} is longer than ${maximum} characters: ${quote(String(input))}`
+  return `${subject(path)} wants at most ${maximum}, found ${found(path, input, written)}`
+}
+
+/** `` `ports` `` for the key itself, ``an item of `ports` `` for what is in its list. */
+function subject(path: Path): string {
+  const last = path.at(-1)
+  if (typeof last !== 'number') return quote(String(last))
+  return `an item of ${quote(String(path.findLast((step) => typeof step === 'string')))}`
+}
+
+function found(path: Path, input: unknown, written: Written): string {
+  if (Array.isArray(input)) return 'a list'
+  if (typeof input === 'object' && input !== null) return 'a mapping'
+  const text = shown(path, input, written) ?? quotedBare(String(input))
+  const noun = typeof input === 'number' ? 'the number ' : typeof input === 'string' ? 'the text ' : ''
+  return `${noun}\`${text}\``
+}
+
+/** A scalar as the user wrote it, safe to repeat; `010` and not `10`, `yes` and not `true`. */
+function shown(path: Path, input: unknown, written: Written): string | undefined {
+  if (typeof input === 'object') return undefined
+  return quotedBare(typeof input === 'string' ? input : (written(path) ?? String(input)))
+}
+
+function quotedBare(text: string): string {
+  return quote(text).slice(1, -1)
+}

@@ -1,0 +1,195 @@
+import { connect, type Socket } from 'node:net'
+import type { Host } from '../../core/names/authority.ts'
+import type { IpAddress } from '../../core/names/ip.ts'
+import type { Entry } from '../../core/policy/entry.ts'
+import type { Policy } from '../../core/policy/policy.ts'
+import type { Reason } from '../../core/policy/reasons.ts'
+import { type AddressRefusal, type VettedAddress, vetAddress } from '../../core/policy/vet.ts'
+import { err, ok, type Result } from '../../core/result.ts'
+import type { Resolver } from './resolver.ts'
+
+export interface DialRequest {
+  readonly policy: Policy
+  readonly host: Host
+  readonly port: number
+  /** The entry that allowed it; its `destinations` count. Absent in report mode. */
+  readonly entry: Entry | undefined
+}
+
+export interface DialFailure {
+  readonly reason: Extract<Reason, 'address_refused' | 'loop_detected' | 'dns_failed' | 'dial_failed' | 'dial_timeout'>
+  readonly detail: string
+  readonly refusal?: AddressRefusal
+}
+
+/** Where a request may be dialled: vetted addresses, in the order to try them, and the port. */
+export interface Destination {
+  readonly addresses: readonly [VettedAddress, ...VettedAddress[]]
+  readonly port: number
+}
+
+export interface Dialled {
+  readonly socket: Socket
+  readonly address: VettedAddress
+  readonly port: number
+}
+
+export interface DialerOptions {
+  readonly resolver: Resolver
+  readonly dialMs: number
+  /** Whether a destination is one of the gateway's own listeners. */
+  readonly isOwnListener: (address: IpAddress, port: number) => boolean
+  readonly onDialled: (outcome: 'connected' | DialFailure['reason'] | 'aborted', seconds: number) => void
+}
+
+/** A connection attempt gets this head start before the next address is tried beside it (RFC 8305 section 5). */
+const NEXT_ADDRESS_MS = 250
+
+/** TCP keep-alive: Azure's load balancers and NAT forget a flow after 4 idle minutes. */
+export const KEEP_ALIVE_PROBE_MS = 60_000
+
+/** Resolves, vets and dials. No other code in the gateway opens a connection to an origin. */
+export class Dialer {
+  readonly #options: DialerOptions
+
+  constructor(options: DialerOptions) {
+    this.#options = options
+  }
+
+  /** Every address is vetted; those that pass may be dialled, and where none does the request is refused. */
+  async locate(request: DialRequest): Promise<Result<Destination, DialFailure>> {
+    const { policy, host, entry } = request
+    const pin = host.kind === 'name' ? policy.pins.get(host.name) : undefined
+    const port = pin?.port ?? request.port
+    const candidates = pin === undefined ? await this.#resolve(host) : ok([pin.address])
+    if (!candidates.ok) return candidates
+    const permission = { pinned: pin !== undefined, destinations: entry?.destinations, privateRanges: policy.privateRanges }
+    const vetted: VettedAddress[] = []
+    let refusal: AddressRefusal | undefined
+    for (const candidate of candidates.value) {
+      const result = vetAddress(candidate, permission)
+      if (!result.ok) refusal ??= result.error
+      else if (this.#options.isOwnListener(result.value, port))
+        return err({ reason: 'loop_detected', detail: `${result.value.text} is this gateway` })
+      else vetted.push(result.value)
+    }
+    const [first, ...others] = interleaved(vetted)
+    if (first !== undefined) return ok({ addresses: [first, ...others], port })
+    if (refusal === undefined) return err({ reason: 'dns_failed', detail: 'the name has no address' })
+    return err({ reason: 'address_refused', detail: `${refusal.address.text} (${refusal.block})`, refusal })
+  }
+
+  /**
+   * Locates and connects, within one deadline, to the first address that answers. Abort the signal when nobody waits for it
+   * any more: whatever is under way is closed.
+   */
+  async dial(request: DialRequest, signal: AbortSignal): Promise<Result<Dialled, DialFailure>> {
+    const started = performance.now()
+    const stop = new AbortController()
+    const stopped = new Promise<Result<never, DialFailure>>((resolve) => {
+      stop.signal.addEventListener('abort', () => resolve(err(TIMED_OUT)), { once: true })
+    })
+    const abort = () => stop.abort()
+    signal.addEventListener('abort', abort, { once: true })
+    const timer = setTimeout(abort, this.#options.dialMs)
+    const attempt = this.#locateAndConnect(request, stop.signal)
+    const result = await Promise.race([attempt, stopped])
+    clearTimeout(timer)
+    signal.removeEventListener('abort', abort)
+    // A connection that comes up after the deadline has no owner.
+    if (!result.ok) void attempt.then((late) => late.ok && late.value.socket.destroy())
+    const outcome = result.ok ? 'connected' : signal.aborted ? 'aborted' : result.error.reason
+    this.#options.onDialled(outcome, (performance.now() - started) / 1000)
+    return result
+  }
+
+  /** Connects to a destination that was located before, within the same deadline. */
+  async connect(destination: Destination, signal: AbortSignal): Promise<Result<Dialled, DialFailure>> {
+    const started = performance.now()
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(this.#options.dialMs)])
+    const result = await race(destination, deadline)
+    this.#options.onDialled(
+      result.ok ? 'connected' : signal.aborted ? 'aborted' : result.error.reason,
+      (performance.now() - started) / 1000,
+    )
+    return result
+  }
+
+  async #locateAndConnect(request: DialRequest, signal: AbortSignal): Promise<Result<Dialled, DialFailure>> {
+    const destination = await this.locate(request)
+    return destination.ok ? race(destination.value, signal) : destination
+  }
+
+  async #resolve(host: Host): Promise<Result<readonly IpAddress[], DialFailure>> {
+    if (host.kind === 'address') return ok([host.ip])
+    const found = await this.#options.resolver.resolve(host.name)
+    return found.ok ? found : err({ reason: 'dns_failed', detail: found.error.detail })
+  }
+}
+
+const TIMED_OUT: DialFailure = { reason: 'dial_timeout', detail: 'no address accepted a connection in time' }
+
+/**
+ * Tries the addresses one after another, each beside those still under way (RFC 8305): one that hangs delays the next by a
+ * moment only, and unlike Node's `autoSelectFamily` a slow one is not given up for it.
+ */
+function race({ addresses, port }: Destination, signal: AbortSignal): Promise<Result<Dialled, DialFailure>> {
+  return new Promise((resolve) => {
+    const sockets = new Set<Socket>()
+    const failures: string[] = []
+    let next = 0
+    let timer: NodeJS.Timeout | undefined
+
+    const settle = (result: Result<Dialled, DialFailure>) => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', onAbort)
+      for (const socket of sockets) if (!result.ok || socket !== result.value.socket) socket.destroy()
+      resolve(result)
+    }
+    const onAbort = () => settle(err(TIMED_OUT))
+    const tryNext = () => {
+      clearTimeout(timer)
+      const address = addresses[next++]
+      if (address === undefined) return
+      const socket = connect({
+        host: address.text,
+        port,
+        allowHalfOpen: true,
+        noDelay: true,
+        keepAlive: true,
+        keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS,
+      })
+      sockets.add(socket)
+      socket.once('connect', () => {
+        socket.removeListener('error', onError)
+        settle(ok({ socket, address, port }))
+      })
+      const onError = (error: NodeJS.ErrnoException) => {
+        sockets.delete(socket)
+        failures.push(`${address.text}: ${error.code ?? 'failed'}`)
+        if (sockets.size === 0 && next >= addresses.length) {
+          // The kernel's own connect timeout is a timeout, however it came about.
+          const reason = failures.every((failure) => failure.endsWith('ETIMEDOUT')) ? 'dial_timeout' : 'dial_failed'
+          settle(err({ reason, detail: failures.join(', ') }))
+        } else tryNext()
+      }
+      socket.once('error', onError)
+      if (next < addresses.length) timer = setTimeout(tryNext, NEXT_ADDRESS_MS)
+    }
+
+    if (signal.aborted) onAbort()
+    else {
+      signal.addEventListener('abort', onAbort, { once: true })
+      tryNext()
+    }
+  })
+}
+
+/** IPv6 and IPv4 in turn, IPv6 first (RFC 8305 section 4). */
+function interleaved(addresses: readonly VettedAddress[]): VettedAddress[] {
+  const six = addresses.filter(({ family }) => family === 6)
+  const four = addresses.filter(({ family }) => family === 4)
+  return Array.from({ length: Math.max(six.length, four.length) }, (_, i) => [six[i], four[i]])
+    .flat()
+    .filter((address) => address !== undefined)
+}

@@ -1,0 +1,147 @@
+import { randomUUID } from 'node:crypto'
+import type { AuditEvent, AuditVerdict, RequestKind, TunnelEnd } from '../../core/audit-event.ts'
+import type { Generation } from '../../core/generation.ts'
+import type { Authority } from '../../core/names/authority.ts'
+import { addressHost, formatAuthority } from '../../core/names/authority.ts'
+import type { IpAddress } from '../../core/names/ip.ts'
+import type { Denial } from '../../core/policy/enforce.ts'
+import type { Entry } from '../../core/policy/entry.ts'
+import { type Hint, hintFor, plainHint } from '../../core/policy/hints.ts'
+import { isFailure, type Reason } from '../../core/policy/reasons.ts'
+import type { AddressRefusal } from '../../core/policy/vet.ts'
+import { type Answer, buildAnswer } from '../../core/wire/answer.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import type { ClientConnection } from './client-connection.ts'
+
+/** A refusal with what only the dialler knows. */
+export interface Refusal extends Denial {
+  readonly refusal?: AddressRefusal
+}
+
+/** Bytes and end of what was relayed. */
+export interface Relayed {
+  readonly bytesUp: number
+  readonly bytesDown: number
+  readonly endedBy?: TunnelEnd
+}
+
+/**
+ * One request from its head to its end: what is learnt of it on the way, and the one place where its fate is recorded. It is
+ * counted once and has one line in the audit log, whatever happens to it.
+ */
+export class Exchange {
+  readonly id: string = randomUUID()
+  readonly generation: Generation
+  readonly connection: ClientConnection
+  readonly kind: RequestKind
+  readonly #telemetry: Telemetry
+  readonly #gateway: string
+  readonly #started = performance.now()
+  parent: string | undefined
+  method: string | undefined
+  target: Authority | undefined
+  pathAndQuery: string | undefined
+  entry: Entry | undefined
+  /** What report mode let pass. */
+  wouldDeny: Denial | undefined
+  address: { readonly ip: IpAddress; readonly port: number } | undefined
+  #hint: Hint | undefined
+  #counted = false
+  #settled = false
+
+  constructor(telemetry: Telemetry, gateway: string, generation: Generation, connection: ClientConnection, kind: RequestKind) {
+    this.#telemetry = telemetry
+    this.#gateway = gateway
+    this.generation = generation
+    this.connection = connection
+    this.kind = kind
+  }
+
+  get settled(): boolean {
+    return this.#settled
+  }
+
+  get elapsedMs(): number {
+    return performance.now() - this.#started
+  }
+
+  /** Records a refusal or failure and builds its answer. */
+  refuse(refusal: Refusal): Answer {
+    const { policy, config } = this.generation
+    const { reason, detail } = refusal
+    const hint = this.target === undefined ? plainHint(refusal) : hintFor(policy, this.target, refusal, refusal.refusal)
+    if (!this.#settled) {
+      this.entry = refusal.entry ?? this.entry
+      this.#hint = hint
+      const verdict = isFailure(reason) ? 'error' : 'deny'
+      this.#count(verdict, reason)
+      this.#write(verdict, reason, detail, {})
+    }
+    return buildAnswer({ reason, requestId: this.id, target: this.target, hint, detail }, config.answers.hints)
+  }
+
+  /** Counts a request that is being served; its line follows at its end. */
+  allowed(): void {
+    const { wouldDeny } = this
+    if (wouldDeny !== undefined && this.target !== undefined) this.#hint = hintFor(this.generation.policy, this.target, wouldDeny)
+    this.#count(wouldDeny === undefined ? 'allow' : 'would_deny', wouldDeny?.reason)
+  }
+
+  /** Records the end of a request that was served. */
+  served(relayed: Relayed): void {
+    if (this.#settled) return
+    if (!this.#counted) this.allowed()
+    this.#telemetry.countBytes(this.entry?.id, relayed.bytesUp, relayed.bytesDown)
+    const { wouldDeny } = this
+    this.#write(wouldDeny === undefined ? 'allow' : 'would_deny', wouldDeny?.reason, undefined, relayed)
+  }
+
+  #count(event: AuditVerdict, reason: Reason | undefined): void {
+    if (this.#counted) return
+    this.#counted = true
+    this.#telemetry.count({ ...this.#facts(), event, ...(reason === undefined ? {} : { reason }) }, this.#hint)
+  }
+
+  #write(event: AuditVerdict, reason: Reason | undefined, detail: string | undefined, relayed: Partial<Relayed>): void {
+    this.#settled = true
+    const { policy, config } = this.generation
+    const { parent, method, address } = this
+    const line: AuditEvent = {
+      time: new Date().toISOString(),
+      id: this.id,
+      ...(parent === undefined ? {} : { parent }),
+      event,
+      ...this.#facts(),
+      clientPort: this.connection.clientPort,
+      ...(method === undefined ? {} : { method }),
+      ...this.#path(config.audit.query),
+      ...(reason === undefined ? {} : { reason }),
+      ...(this.#hint === undefined ? {} : { hint: this.#hint.text }),
+      ...(detail === undefined ? {} : { detail }),
+      ...(address === undefined ? {} : { address: formatAuthority({ host: addressHost(address.ip), port: address.port }) }),
+      ...relayed,
+      durationMs: Math.round(this.elapsedMs * 10) / 10,
+      gateway: this.#gateway,
+      policyHash: policy.hash,
+    }
+    this.#telemetry.audit(line)
+  }
+
+  #facts() {
+    const { kind, connection, target, entry } = this
+    return {
+      kind,
+      listener: connection.listener,
+      client: connection.client.text,
+      ...(target === undefined ? {} : { host: target.host.text, port: target.port }),
+      ...(entry === undefined ? {} : { entry: entry.id }),
+      ...(entry?.feature === undefined ? {} : { feature: entry.feature }),
+    }
+  }
+
+  #path(query: 'drop' | 'keep'): { path?: string } {
+    if (this.pathAndQuery === undefined) return {}
+    const end = query === 'keep' ? -1 : this.pathAndQuery.indexOf('?')
+    return { path: end < 0 ? this.pathAndQuery : this.pathAndQuery.slice(0, end) }
+  }
+}

@@ -1,0 +1,61 @@
+import type { Socket } from 'node:net'
+
+/**
+ * What a client sends before its tunnel stands: kept, bounded, and handed over whole. While it holds, the socket is read, so
+ * that a client that goes away is noticed; past the limit it is no longer read and the kernel pushes back.
+ */
+export class HeldBytes {
+  readonly #socket: Socket
+  readonly #limit: number
+  readonly #chunks: Buffer[] = []
+  #length = 0
+  #onMore: (() => void) | undefined
+  /** The client has sent all it will send. */
+  ended = false
+
+  constructor(socket: Socket, first: Buffer, limit: number) {
+    this.#socket = socket
+    this.#limit = limit
+    socket.on('data', this.#onData)
+    socket.on('end', this.#onEnd)
+    if (first.length > 0) this.#onData(first)
+    else socket.resume()
+  }
+
+  get length(): number {
+    return this.#length
+  }
+
+  /** Everything held so far. */
+  bytes(): Buffer {
+    const [only, ...others] = this.#chunks
+    return only === undefined ? Buffer.alloc(0) : others.length === 0 ? only : Buffer.concat(this.#chunks)
+  }
+
+  /** Calls back on every further chunk and at the end. */
+  onMore(callback: () => void): void {
+    this.#onMore = callback
+  }
+
+  /** Stops holding, and gives the bytes to whoever reads the socket next: they come before anything else. */
+  release(): Buffer {
+    this.#socket.off('data', this.#onData)
+    this.#socket.off('end', this.#onEnd)
+    this.#onMore = undefined
+    this.#socket.pause()
+    return this.bytes()
+  }
+
+  readonly #onData = (chunk: Buffer) => {
+    this.#chunks.push(chunk)
+    this.#length += chunk.length
+    if (this.#length >= this.#limit) this.#socket.pause()
+    else this.#socket.resume()
+    this.#onMore?.()
+  }
+
+  readonly #onEnd = () => {
+    this.ended = true
+    this.#onMore?.()
+  }
+}

@@ -1,0 +1,54 @@
+import type { IncomingMessage } from 'node:http'
+import { decide, type EgressRequest } from '../../core/policy/decide.ts'
+import { enforce, type Ruling } from '../../core/policy/enforce.ts'
+import { err, ok, type Result } from '../../core/result.ts'
+import { type BodyFraming, checkHead, type RequestTarget, readTarget, type WireProblem } from '../../core/wire/request-head.ts'
+import type { Exchange, Refusal } from './exchange.ts'
+import type { ProxyContext } from './proxy-context.ts'
+
+/** Inspection has not landed: hosts that need it over TLS are refused. */
+const INSPECTION_AVAILABLE = false
+
+export type Allowed = Extract<Ruling, { verdict: 'allow' }>
+
+/** A head that means one thing only. */
+export interface JudgedHead {
+  readonly framing: BodyFraming
+  readonly target: RequestTarget
+}
+
+/**
+ * The steps before any decision, in the order that says least to whom it does not concern: the client, the gateway's state,
+ * the client's rate, then the wire.
+ */
+export function judgeHead(
+  context: ProxyContext,
+  exchange: Exchange,
+  req: IncomingMessage,
+): Result<JudgedHead, Refusal | WireProblem> {
+  const { config } = exchange.generation
+  if (!config.clients.allow.contains(exchange.connection.client)) return err({ reason: 'client_not_allowed' })
+  if (context.isDraining()) return err({ reason: 'draining' })
+  if (!context.admission.takeRequest(exchange.connection.client.text, performance.now())) return err({ reason: 'client_limit' })
+  const { method = '', url = '', httpVersion, rawHeaders } = req
+  exchange.method = method
+  const head = { method, target: url, httpVersion, rawHeaders }
+  const framing = checkHead(head, config.limits)
+  if (!framing.ok) return framing
+  const target = readTarget(head)
+  return target.ok ? ok({ framing: framing.value, target: target.value }) : target
+}
+
+/** Decision, mode and what this gateway can do, in one. Notes on the exchange what decided. */
+export function rule(exchange: Exchange, request: EgressRequest): Result<Allowed, Refusal> {
+  const { policy } = exchange.generation
+  const ruling = enforce(decide(policy, request), {
+    mode: policy.mode,
+    port: request.port,
+    inspectionAvailable: INSPECTION_AVAILABLE,
+  })
+  exchange.entry = ruling.entry
+  if (ruling.verdict === 'deny') return err(ruling)
+  exchange.wouldDeny = ruling.wouldDeny
+  return ok(ruling)
+}

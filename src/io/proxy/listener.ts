@@ -1,0 +1,190 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { RequestKind } from '../../core/audit-event.ts'
+import type { Limits } from '../../core/config.ts'
+import type { ListenAddress } from '../../core/listen-address.ts'
+import { asksForWebSocket, withoutUpgrade } from '../../core/wire/fields.ts'
+import { ClientConnection } from './client-connection.ts'
+import { answerAndClose } from './closing.ts'
+import { KEEP_ALIVE_PROBE_MS } from './dial.ts'
+import { Exchange } from './exchange.ts'
+import type { Forwarder } from './forward.ts'
+import { wireProblemOf } from './parser-error.ts'
+import type { ProxyContext } from './proxy-context.ts'
+import { openTunnel } from './tunnel.ts'
+import { forwardWebSocket } from './websocket.ts'
+
+/** How often Node looks for heads that are overdue. */
+const HEAD_CHECK_MS = 500
+
+/**
+ * A listener for explicit proxying: CONNECT, absolute-form HTTP and WebSockets over plain HTTP. Node parses; what it lets
+ * through is judged again by `core/wire`, and every connection has a record of its own.
+ */
+export class ProxyListener {
+  readonly name: string
+  readonly #context: ProxyContext
+  readonly #forwarder: Forwarder
+  readonly #server: Server
+  readonly #connections = new WeakMap<Socket, ClientConnection>()
+  readonly #sockets = new Set<Socket>()
+
+  constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits) {
+    this.name = name
+    this.#context = context
+    this.#forwarder = forwarder
+    this.#server = createServer({
+      // The target and the fields have limits of their own, judged after parsing; this one only bounds the parser.
+      maxHeaderSize: limits.targetBytes + limits.headBytes,
+      headersTimeout: limits.headSeconds * 1000,
+      // A body may stream for as long as it moves; `originSeconds` ends an exchange that stands still.
+      requestTimeout: 0,
+      keepAliveTimeout: limits.keepAliveSeconds * 1000,
+      connectionsCheckingInterval: HEAD_CHECK_MS,
+      requireHostHeader: false,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS,
+      noDelay: true,
+    })
+    // Node would silently drop the fields past 2,000; ours are counted and refused.
+    this.#server.maxHeadersCount = 0
+    this.#server.maxConnections = limits.connections
+    this.#listen()
+  }
+
+  /** Binds; throws what the system says. */
+  async start({ address, port }: ListenAddress): Promise<ListenAddress> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen({ host: address.text, port, ipv6Only: false }, () => {
+        this.#server.off('error', reject)
+        this.#server.on('error', (error) => this.#context.log.error({ listener: this.name, err: error }, 'listener failed'))
+        resolve()
+      })
+    })
+    const bound = this.#server.address()
+    return { address, port: bound !== null && typeof bound === 'object' ? bound.port : port }
+  }
+
+  /** Accepts no more connections, and closes those that wait for a request. */
+  stop(): void {
+    this.#server.close()
+    this.#server.closeIdleConnections()
+  }
+
+  /** Closes everything at once. */
+  destroy(): void {
+    this.#server.close()
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
+  #listen(): void {
+    const server = this.#server
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket)
+      socket.once('close', () => this.#sockets.delete(socket))
+      // Until somebody else owns the socket, an error on it ends it and nothing more.
+      socket.on('error', () => socket.destroy())
+    })
+    server.on('drop', () => this.#context.telemetry.metrics.limitHits.inc({ limit: 'connections' }))
+    server.on('connect', (req: IncomingMessage, socket: Socket, head: Buffer) =>
+      this.#guard(socket, () => this.#onConnect(req, socket, head)),
+    )
+    server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) =>
+      this.#guard(socket, () => this.#onUpgrade(req, socket, head)),
+    )
+    server.on('request', (req, res) => this.#guard(req.socket, () => this.#onRequest(req, res, false)))
+    server.on('checkContinue', (req, res) => this.#guard(req.socket, () => this.#onRequest(req, res, true)))
+    server.on('checkExpectation', (req, res) => this.#guard(req.socket, () => this.#onRequest(req, res, false)))
+    server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => this.#onParserError(error, socket))
+  }
+
+  /** An unexpected error ends one connection, never the process. */
+  #guard(socket: Socket, handle: () => void | Promise<void>): void {
+    const fail = (error: unknown) => {
+      this.#context.log.error({ listener: this.name, err: error }, 'request handler failed')
+      socket.destroy()
+    }
+    try {
+      handle()?.catch(fail)
+    } catch (error) {
+      fail(error)
+    }
+  }
+
+  #connection(socket: Socket): ClientConnection {
+    let connection = this.#connections.get(socket)
+    if (connection === undefined) {
+      connection = new ClientConnection(socket, this.name)
+      this.#connections.set(socket, connection)
+    }
+    return connection
+  }
+
+  #exchange(connection: ClientConnection, kind: RequestKind): Exchange {
+    const { telemetry, gateway } = this.#context
+    const exchange = new Exchange(telemetry, gateway, this.#context.generation(), connection, kind)
+    exchange.parent = connection.session?.parent
+    return exchange
+  }
+
+  async #onConnect(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
+    const connection = this.#connection(socket)
+    // Node would answer this CONNECT before the request ahead of it: the client would take our 200 for that answer.
+    if (connection.pending > 0 || connection.closing) return void socket.destroy()
+    connection.closing = true
+    await openTunnel(this.#context, this.#exchange(connection, 'connect'), req, head, () => {
+      connection.closing = false
+      this.#parse(socket)
+    })
+  }
+
+  async #onUpgrade(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
+    const connection = this.#connection(socket)
+    if (connection.pending > 0 || connection.closing) return void socket.destroy()
+    if (!asksForWebSocket(req.method ?? '', req.rawHeaders)) return this.#withoutUpgrade(req, socket, head)
+    connection.closing = true
+    await forwardWebSocket(this.#context, this.#exchange(connection, 'websocket'), req, head)
+  }
+
+  /**
+   * An upgrade that is not forwarded (`h2c`, which Java's client offers on every plain request) is an ordinary request: its head
+   * goes back in front of the connection without the offer.
+   */
+  #withoutUpgrade(req: IncomingMessage, socket: Socket, head: Buffer): void {
+    const fields = withoutUpgrade(req.rawHeaders).map(([name, value]) => `${name}: ${value}\r\n`)
+    const text = `${req.method} ${req.url} HTTP/${req.httpVersion}\r\n${fields.join('')}\r\n`
+    socket.unshift(Buffer.concat([Buffer.from(text, 'latin1'), head]))
+    this.#parse(socket)
+  }
+
+  /** Gives a connection that was taken from the HTTP parser back to it. */
+  #parse(socket: Socket): void {
+    this.#server.emit('connection', socket)
+    // It was paused while nobody owned its bytes, and a new listener alone does not undo that.
+    socket.resume()
+  }
+
+  async #onRequest(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): Promise<void> {
+    const connection = this.#connection(req.socket)
+    if (connection.closing) return
+    connection.pending++
+    res.once('close', () => connection.pending--)
+    await this.#forwarder.forward(this.#exchange(connection, 'forward'), req, res, expectsContinue)
+  }
+
+  /** What the parser refused: an answer if none is under way, and the end of the connection. */
+  #onParserError(error: NodeJS.ErrnoException, socket: Socket): void {
+    const problem = wireProblemOf(error)
+    const connection = this.#connection(socket)
+    if (problem === undefined || connection.closing || !socket.writable) return void socket.destroy()
+    connection.closing = true
+    const client = this.#context.generation().config.clients.allow
+    const exchange = this.#exchange(connection, 'forward')
+    const refusal = client.contains(connection.client) ? problem : ({ reason: 'client_not_allowed' } as const)
+    const answer = exchange.refuse(refusal)
+    // With an answer under way, another would be taken for a part of it.
+    if (connection.pending > 0) socket.destroy()
+    else answerAndClose(socket, answer)
+  }
+}

@@ -1,0 +1,23 @@
+import type { Generation } from '../../core/generation.ts'
+import type { Logger } from '../telemetry/log.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+import type { Admission } from './admission.ts'
+import type { Dialer } from './dial.ts'
+import type { Tunnels } from './tunnels.ts'
+
+/** What the proxy's parts share. */
+export interface ProxyContext {
+  /** The generation in force for a request that begins now. */
+  readonly generation: () => Generation
+  readonly dialer: Dialer
+  readonly telemetry: Telemetry
+  readonly admission: Admission
+  readonly tunnels: Tunnels
+  readonly log: Logger
+  /** Name of this gateway in audit lines. */
+  readonly gateway: string
+  /** Name of this gateway in `Via`: unique, so that a request that comes back is recognised. */
+  readonly via: string
+  /** No new work is taken on. */
+  readonly isDraining: () => boolean
+}

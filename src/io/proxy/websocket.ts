@@ -1,0 +1,189 @@
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import { type Field, requestFields, responseFields } from '../../core/wire/fields.ts'
+import { StreamRelay } from '../relay/stream-relay.ts'
+import { answerAndClose } from './closing.ts'
+import type { Exchange, Refusal } from './exchange.ts'
+import { type ForwardPlan, planForward } from './forward.ts'
+import { HeldBytes } from './held-bytes.ts'
+import type { ProxyContext } from './proxy-context.ts'
+
+/**
+ * A WebSocket over plain HTTP: the upgrade is offered to the origin, and only after the origin's own 101 does the connection
+ * become a tunnel. Anything else the origin answers is passed on as the last answer of the connection.
+ *
+ * @param head what came with the request: held until the 101, and dropped without one
+ */
+export async function forwardWebSocket(
+  context: ProxyContext,
+  exchange: Exchange,
+  req: IncomingMessage,
+  head: Buffer,
+): Promise<void> {
+  const { socket, client } = exchange.connection
+  const held = new HeldBytes(socket, head, exchange.generation.config.limits.heldBytes)
+  const refuse = (refusal: Refusal) => {
+    held.release()
+    answerAndClose(socket, exchange.refuse(refusal))
+  }
+  const plan = planForward(context, exchange, req)
+  if (!plan.ok) return refuse(plan.error)
+  if (plan.value.framing.kind !== 'none') return refuse({ reason: 'malformed_request', detail: 'an upgrade with a body' })
+  const full = context.admission.takeTunnel(client.text)
+  if (full !== undefined) return refuse({ reason: full })
+  try {
+    const dialled = await dial(context, exchange)
+    if (dialled === undefined) return
+    if ('reason' in dialled) return refuse(dialled)
+    const answer = await offerUpgrade(context, exchange, req, plan.value, dialled)
+    if (socket.destroyed) {
+      if (answer.kind === 'switched') answer.origin.destroy()
+      return exchange.served({ bytesUp: 0, bytesDown: 0, endedBy: 'client' })
+    }
+    if (answer.kind === 'failed') return refuse(answer.refusal)
+    if (answer.kind === 'refused') {
+      held.release()
+      return await passOn(exchange, socket, answer.message, context.via)
+    }
+    await carry(context, exchange, socket, answer, held)
+  } finally {
+    context.tunnels.remove(exchange.id)
+    context.admission.releaseTunnel(client.text)
+  }
+}
+
+/** The connected origin, a refusal, or nothing where the client has gone. */
+async function dial(context: ProxyContext, exchange: Exchange): Promise<Socket | Refusal | undefined> {
+  const { connection, generation, target, entry } = exchange
+  if (target === undefined) throw new Error('a WebSocket without a target')
+  const inSession = connection.session?.dialled
+  if (connection.session !== undefined && inSession !== undefined && !inSession.socket.destroyed) {
+    connection.session.dialled = undefined
+    exchange.address = { ip: inSession.address, port: inSession.port }
+    return inSession.socket
+  }
+  const gone = new AbortController()
+  const onClose = () => gone.abort()
+  connection.socket.once('close', onClose)
+  const dialled = await context.dialer.dial({ policy: generation.policy, ...target, entry }, gone.signal)
+  connection.socket.off('close', onClose)
+  if (connection.socket.destroyed) {
+    if (dialled.ok) dialled.value.socket.destroy()
+    exchange.served({ bytesUp: 0, bytesDown: 0, endedBy: 'client' })
+    return undefined
+  }
+  if (!dialled.ok) return dialled.error
+  exchange.address = { ip: dialled.value.address, port: dialled.value.port }
+  return dialled.value.socket
+}
+
+type UpgradeAnswer =
+  | { readonly kind: 'switched'; readonly message: IncomingMessage; readonly origin: Socket; readonly head: Buffer }
+  | { readonly kind: 'refused'; readonly message: IncomingMessage }
+  | { readonly kind: 'failed'; readonly refusal: Refusal }
+
+function offerUpgrade(
+  context: ProxyContext,
+  exchange: Exchange,
+  req: IncomingMessage,
+  plan: ForwardPlan,
+  origin: Socket,
+): Promise<UpgradeAnswer> {
+  const fields = requestFields({
+    rawHeaders: req.rawHeaders,
+    authority: plan.authority,
+    defaultPort: 80,
+    framing: plan.framing,
+    httpVersion: req.httpVersion,
+    via: context.via,
+    upgrade: 'websocket',
+  })
+  return new Promise((resolve) => {
+    let switched = false
+    const outgoing = httpRequest({
+      createConnection: () => origin,
+      method: 'GET',
+      path: plan.pathAndQuery,
+      headers: fields.flat(),
+      setHost: false,
+    })
+    const fail = (refusal: Refusal) => {
+      outgoing.destroy()
+      resolve({ kind: 'failed', refusal })
+    }
+    outgoing.setTimeout(exchange.generation.config.limits.originSeconds * 1000, () =>
+      fail({ reason: 'origin_timeout', detail: 'the origin sent nothing for too long' }),
+    )
+    outgoing.on('error', (error: NodeJS.ErrnoException) =>
+      fail({ reason: 'origin_protocol_error', detail: error.code ?? error.message }),
+    )
+    outgoing.on('response', (message) => resolve({ kind: 'refused', message }))
+    outgoing.on('upgrade', (message, _socket, head) => {
+      const isWebSocket = message.headers.upgrade?.toLowerCase() === 'websocket'
+      switched = isWebSocket
+      // `createConnection` above made it, so it is that socket.
+      if (isWebSocket) resolve({ kind: 'switched', message, origin, head })
+      else fail({ reason: 'origin_protocol_error', detail: 'the origin switched to another protocol' })
+    })
+    exchange.connection.socket.once('close', () => {
+      // A socket that switched belongs to the relay by then.
+      if (!switched) outgoing.destroy()
+    })
+    outgoing.end()
+  })
+}
+
+/** The origin would not switch: its answer is the connection's last. */
+function passOn(exchange: Exchange, socket: Socket, message: IncomingMessage, via: string): Promise<void> {
+  exchange.allowed()
+  const fields: Field[] = [...responseFields(message.rawHeaders, message.httpVersion, via), ['Connection', 'close']]
+  socket.write(formatHead(message, fields))
+  message.pipe(socket)
+  return new Promise((resolve) => {
+    message.once('close', () => {
+      if (!message.complete) socket.destroy()
+    })
+    socket.once('close', () => {
+      message.destroy()
+      exchange.served({ bytesUp: 0, bytesDown: socket.bytesWritten })
+      resolve()
+    })
+  })
+}
+
+async function carry(
+  context: ProxyContext,
+  exchange: Exchange,
+  socket: Socket,
+  { message, origin, head }: Extract<UpgradeAnswer, { kind: 'switched' }>,
+  held: HeldBytes,
+): Promise<void> {
+  const { limits } = exchange.generation.config
+  exchange.allowed()
+  const fields: Field[] = [
+    ...responseFields(message.rawHeaders, message.httpVersion, context.via),
+    ['Connection', 'Upgrade'],
+    ['Upgrade', 'websocket'],
+  ]
+  socket.write(formatHead(message, fields))
+  if (head.length > 0) socket.write(head)
+  origin.setTimeout(0)
+  const relay = new StreamRelay(socket, origin, {
+    initialUp: held.release(),
+    idleMs: limits.tunnelIdleSeconds * 1000,
+    lifetimeMs: limits.tunnelLifetimeSeconds * 1000,
+  })
+  context.tunnels.add({
+    exchange,
+    since: new Date(),
+    bytesUp: () => relay.bytesUp,
+    bytesDown: () => relay.bytesDown,
+    end: (endedBy) => relay.end(endedBy),
+  })
+  exchange.served(await relay.done)
+}
+
+function formatHead({ statusCode, statusMessage }: IncomingMessage, fields: readonly Field[]): Buffer {
+  const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`)
+  return Buffer.from(`HTTP/1.1 ${statusCode} ${statusMessage}\r\n${lines.join('')}\r\n`, 'latin1')
+}

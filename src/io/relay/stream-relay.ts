@@ -1,0 +1,114 @@
+import type { Socket } from 'node:net'
+import type { TunnelEnd } from '../../core/audit-event.ts'
+
+export interface RelayOptions {
+  /** Sent to the origin before anything else the client sends. */
+  readonly initialUp: Buffer
+  /** Without a byte either way for so long, the tunnel ends; 0 is without limit. */
+  readonly idleMs: number
+  /** The tunnel ends after so long whatever it does; 0 is without limit. */
+  readonly lifetimeMs: number
+}
+
+export interface RelayResult {
+  readonly endedBy: TunnelEnd
+  readonly bytesUp: number
+  readonly bytesDown: number
+}
+
+/** How long the last bytes may take to leave after the tunnel was ended. */
+const FLUSH_MS = 1_000
+
+/**
+ * Relays bytes both ways between two sockets through Node's streams: the portable relay. It owns both sockets from here on.
+ * An end on one side is passed on as an end, a reset as a reset, and a reader that is slow slows the writer down.
+ */
+export class StreamRelay {
+  readonly done: Promise<RelayResult>
+  readonly #client: Socket
+  readonly #origin: Socket
+  readonly #resolve: (result: RelayResult) => void
+  readonly #lifetime: NodeJS.Timeout | undefined
+  readonly #upFrom: number
+  readonly #downFrom: number
+  #endedBy: TunnelEnd | undefined
+  #closed = 0
+
+  constructor(client: Socket, origin: Socket, options: RelayOptions) {
+    this.#client = client
+    this.#origin = origin
+    // What was written before (the answer to CONNECT) is not the tunnel's.
+    this.#upFrom = origin.bytesWritten
+    this.#downFrom = client.bytesWritten
+    const { promise, resolve } = withResolvers<RelayResult>()
+    this.done = promise
+    this.#resolve = resolve
+
+    // Every byte either way passes the client's socket, so its idle time is the tunnel's.
+    client.setTimeout(options.idleMs)
+    client.once('timeout', () => this.end('idle_timeout'))
+    if (options.lifetimeMs > 0) this.#lifetime = setTimeout(() => this.end('lifetime'), options.lifetimeMs)
+
+    this.#watch(client, origin, 'client')
+    this.#watch(origin, client, 'origin')
+    if (options.initialUp.length > 0) origin.write(options.initialUp)
+    this.#join(client, origin)
+    this.#join(origin, client)
+  }
+
+  get bytesUp(): number {
+    return this.#origin.bytesWritten - this.#upFrom
+  }
+
+  get bytesDown(): number {
+    return this.#client.bytesWritten - this.#downFrom
+  }
+
+  /** Ends the tunnel from our side: both peers see an orderly end. */
+  end(endedBy: TunnelEnd): void {
+    this.#endedBy ??= endedBy
+    for (const socket of [this.#client, this.#origin]) {
+      socket.setTimeout(FLUSH_MS, () => socket.destroy())
+      socket.destroySoon()
+    }
+  }
+
+  #join(from: Socket, to: Socket): void {
+    if (from.destroyed) return
+    // The peer may have ended its side while its bytes were held.
+    if (from.readableEnded) to.end()
+    else from.pipe(to)
+  }
+
+  #watch(socket: Socket, other: Socket, side: 'client' | 'origin'): void {
+    socket.once('end', () => {
+      this.#endedBy ??= side
+    })
+    socket.on('error', () => {
+      this.#endedBy ??= side
+      // A connection that broke off must not look like one that ended well.
+      if (!other.destroyed) other.resetAndDestroy()
+    })
+    socket.once('close', () => {
+      this.#endedBy ??= side
+      if (!other.destroyed && !other.writableEnded) other.end()
+      if (!other.destroyed && socket.destroyed && !socket.readableEnded) other.destroySoon()
+      this.#closed++
+      if (this.#closed === 2) this.#settle()
+    })
+    if (socket.destroyed) queueMicrotask(() => socket.emit('close', false))
+  }
+
+  #settle(): void {
+    clearTimeout(this.#lifetime)
+    this.#resolve({ endedBy: this.#endedBy ?? 'client', bytesUp: this.bytesUp, bytesDown: this.bytesDown })
+  }
+}
+
+function withResolvers<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
+  let resolve: (value: T) => void = () => {}
+  const promise = new Promise<T>((settle) => {
+    resolve = settle
+  })
+  return { promise, resolve }
+}

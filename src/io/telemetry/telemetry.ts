@@ -1,0 +1,83 @@
+import type { AuditEvent, AuditVerdict } from '../../core/audit-event.ts'
+import type { Hint } from '../../core/policy/hints.ts'
+import type { AuditLog } from './audit-log.ts'
+import { DeniedHosts } from './denied-hosts.ts'
+import type { Metrics } from './metrics.ts'
+import { RecentDenials } from './recent-denials.ts'
+
+export interface TelemetryOptions {
+  readonly metrics: Metrics
+  readonly audit: AuditLog
+  readonly auditEvents: 'all' | 'denied'
+  readonly deniedHosts: number
+}
+
+/** Where every finished request is recorded: once in the audit log, once in each metric it belongs to. */
+export class Telemetry {
+  readonly metrics: Metrics
+  readonly denials = new RecentDenials()
+  readonly #audit: AuditLog
+  readonly #auditEvents: 'all' | 'denied'
+  readonly #deniedHosts: DeniedHosts
+  /** Series of a host, to be removed with it. */
+  readonly #series = new Map<string, Set<string>>()
+
+  constructor({ metrics, audit, auditEvents, deniedHosts }: TelemetryOptions) {
+    this.metrics = metrics
+    this.#audit = audit
+    this.#auditEvents = auditEvents
+    this.#deniedHosts = new DeniedHosts({ slots: deniedHosts, onFree: (host) => this.#freeSeries(host) })
+  }
+
+  /** Counts a request when its fate is settled: a tunnel at its 200, anything else at its end. */
+  count(
+    event: Pick<AuditEvent, 'listener' | 'kind' | 'event' | 'reason' | 'entry' | 'feature' | 'host' | 'client'>,
+    hint: Hint | undefined,
+  ): void {
+    const { listener, kind, event: verdict, reason = '', entry, feature = 'rules' } = event
+    this.metrics.requests.inc({ listener, kind, verdict, reason })
+    if (verdict === 'allow' && entry !== undefined) this.metrics.entryHits.inc({ entry, feature })
+    if (verdict === 'deny' || verdict === 'would_deny')
+      this.#countDenial(listener, verdict, reason, event.host, event.client, hint)
+  }
+
+  /** Writes the request's one line. */
+  audit(event: AuditEvent): void {
+    if (event.event !== 'allow' && event.event !== 'error') {
+      const { host = '', port, reason = '', event: verdict, client, hint, time } = event
+      this.denials.add({ host, port, reason, verdict, client, hint }, time)
+    }
+    if (this.#auditEvents === 'denied' && event.event === 'allow') return
+    this.#audit.write(event)
+  }
+
+  countBytes(entry: string | undefined, bytesUp: number, bytesDown: number): void {
+    if (entry === undefined) return
+    this.metrics.entryBytes.inc({ entry, direction: 'up' }, bytesUp)
+    this.metrics.entryBytes.inc({ entry, direction: 'down' }, bytesDown)
+  }
+
+  #countDenial(
+    listener: string,
+    verdict: AuditVerdict,
+    reason: string,
+    host: string | undefined,
+    client: string,
+    hint: Hint | undefined,
+  ): void {
+    const { label, first } =
+      host === undefined ? { label: '', first: false } : this.#deniedHosts.labelFor(host, client, Date.now())
+    if (first) this.metrics.deniedHostsFirstSeen.inc()
+    this.metrics.denials.inc({ listener, verdict, reason, host: label })
+    if (host !== undefined && label === host) {
+      const series = this.#series.get(host) ?? new Set()
+      this.#series.set(host, series.add(JSON.stringify({ listener, verdict, reason, host })))
+    }
+    if (hint !== undefined) this.metrics.denialRemedies.inc({ remedy: hint.remedy.kind, name: hint.remedy.name })
+  }
+
+  #freeSeries(host: string): void {
+    for (const labels of this.#series.get(host) ?? []) this.metrics.denials.remove(JSON.parse(labels))
+    this.#series.delete(host)
+  }
+}

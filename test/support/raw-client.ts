@@ -1,0 +1,98 @@
+import { connect, type Socket } from 'node:net'
+
+/** A client that sends exactly the bytes it is told, and shows exactly what comes back. */
+export class RawClient {
+  readonly socket: Socket
+  readonly #chunks: Buffer[] = []
+  #closed = false
+  #wake: (() => void)[] = []
+
+  constructor(socket: Socket) {
+    this.socket = socket
+    socket.on('data', (chunk: Buffer) => {
+      this.#chunks.push(chunk)
+      this.#notify()
+    })
+    socket.on('error', () => {})
+    socket.on('close', () => {
+      this.#closed = true
+      this.#notify()
+    })
+    socket.on('end', () => this.#notify())
+  }
+
+  static connect(port: number, host = '127.0.0.1', localAddress?: string): Promise<RawClient> {
+    return new Promise((resolve, reject) => {
+      const socket = connect({ host, port, allowHalfOpen: true, ...(localAddress === undefined ? {} : { localAddress }) })
+      socket.once('error', reject)
+      socket.once('connect', () => {
+        socket.off('error', reject)
+        resolve(new RawClient(socket))
+      })
+    })
+  }
+
+  get bytes(): Buffer {
+    return Buffer.concat(this.#chunks)
+  }
+
+  get text(): string {
+    return this.bytes.toString('latin1')
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  send(data: string | Uint8Array): void {
+    this.socket.write(typeof data === 'string' ? Buffer.from(data, 'latin1') : data)
+  }
+
+  /** Resolves once what was received satisfies the condition; rejects when the connection closes before. */
+  async until(condition: (text: string) => boolean, what = 'the expected answer'): Promise<string> {
+    while (!condition(this.text)) {
+      if (this.#closed) throw new Error(`closed before ${what}; received ${JSON.stringify(this.text.slice(0, 2000))}`)
+      await this.#more()
+    }
+    return this.text
+  }
+
+  /** The head and, by Content-Length, the body of the first answer. */
+  async answer(): Promise<string> {
+    return this.until((text) => {
+      const end = text.indexOf('\r\n\r\n')
+      if (end < 0) return false
+      const length = /\r\ncontent-length: (\d+)/i.exec(text.slice(0, end))
+      return length === null || text.length >= end + 4 + Number(length[1])
+    }, 'a whole answer')
+  }
+
+  /** Resolves with everything received once the other side has closed. */
+  async untilClosed(): Promise<string> {
+    while (!this.#closed && !this.socket.readableEnded) await this.#more()
+    return this.text
+  }
+
+  close(): void {
+    this.socket.destroy()
+  }
+
+  #more(): Promise<void> {
+    return new Promise((resolve) => this.#wake.push(resolve))
+  }
+
+  #notify(): void {
+    for (const wake of this.#wake.splice(0)) wake()
+  }
+}
+
+/** Sends bytes on a connection of their own and returns all that comes back until the other side closes. */
+export async function exchangeRaw(port: number, data: string | Uint8Array): Promise<string> {
+  const client = await RawClient.connect(port)
+  try {
+    client.send(data)
+    return await client.untilClosed()
+  } finally {
+    client.close()
+  }
+}
