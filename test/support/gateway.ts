@@ -36,7 +36,12 @@ export async function startGateway(yaml: string, options: { hostsFile?: string }
   const log: Record<string, unknown>[] = []
   const logger = pino({ level: 'debug' }, { write: (line: string) => log.push(JSON.parse(line)) })
   const { config, compiled } = loaded.value
-  const gateway = new Gateway({ config, policy: compiled.policy, log: logger, hostsFile: options.hostsFile ?? join(folder, 'no-hosts') })
+  const gateway = new Gateway({
+    config,
+    policy: compiled.policy,
+    log: logger,
+    hostsFile: options.hostsFile ?? join(folder, 'no-hosts'),
+  })
   const bound = await gateway.start()
 
   const readAudit = (): AuditEvent[] =>
@@ -67,7 +72,11 @@ export async function startGateway(yaml: string, options: { hostsFile?: string }
 }
 
 /** Looks again until there is a value; a test that waits in vain says for what. */
-export async function waitFor<T>(look: () => T | undefined | Promise<T | undefined>, what: string, deadlineMs = 10_000): Promise<T> {
+export async function waitFor<T>(
+  look: () => T | undefined | Promise<T | undefined>,
+  what: string,
+  deadlineMs = 10_000,
+): Promise<T> {
   const until = performance.now() + deadlineMs
   for (;;) {
     const value = await look()

@@ -20,8 +20,15 @@ interface Reportable {
 export type Decision = Reportable &
   (
     | { readonly verdict: 'allow'; readonly entry: Entry; readonly protocol: Protocol }
-    /** Host and port are right; method and path have to be seen. */
-    | { readonly verdict: 'inspect'; readonly entry: Entry; readonly protocol: Protocol }
+    | {
+        /** Host and port are right; method and path have to be seen. */
+        readonly verdict: 'inspect'
+        readonly entry: Entry
+        /** Never `any`: what is not looked into cannot be judged. */
+        readonly protocol: Exclude<Protocol, 'any'>
+        /** The deny rule that waits for them, where `entry` itself allows the whole host. */
+        readonly awaiting?: Entry
+      }
     | {
         readonly verdict: 'deny'
         readonly reason: PolicyReason
@@ -44,67 +51,71 @@ export function decide(policy: Policy, request: EgressRequest): Decision {
   const denied = judgeDenyRules(matches, request)
   if (denied.verdict === 'deny') return denied
   const allowed = judgeAllows(matches, request)
-  const reported = denied.reported ?? allowed.reported
-  const decision = denied.needsSight && allowed.verdict === 'allow' ? { ...allowed, verdict: 'inspect' as const } : allowed
+  const { awaiting, reported } = denied
+  const decision: Decision =
+    awaiting !== undefined && allowed.verdict === 'allow'
+      ? { verdict: 'inspect', entry: allowed.entry, protocol: seenProtocol(allowed.protocol, request.port), awaiting }
+      : allowed
   return reported === undefined ? decision : { ...decision, reported }
 }
 
 type DenyFinding =
   | Extract<Decision, { verdict: 'deny' }>
-  | { readonly verdict: 'pass' /** A deny rule waits for the path. */; readonly needsSight: boolean; readonly reported?: Entry }
+  | { readonly verdict: 'pass' /** A deny rule waits for the path. */; readonly awaiting?: Entry; readonly reported?: Entry }
 
 function judgeDenyRules(matches: readonly Match[], { port, http }: EgressRequest): DenyFinding {
-  let needsSight = false
+  let awaiting: Entry | undefined
   let reported: Entry | undefined
+  let unclear: DenyFinding | undefined
   for (const { entry, pattern } of matches) {
     if (entry.action !== 'deny' || !portMatches(pattern, port)) continue
     if (isConstrained(pattern)) {
       if (http === undefined) {
         // A rule that is only reported is no reason to end a client's TLS.
-        if (entry.mode !== 'report') needsSight = true
+        if (entry.mode !== 'report') awaiting ??= entry
         continue
       }
+      if (!methodMatches(pattern, http.method)) continue
       // A path that reads in two ways could slip past the rule in one of them.
       const ambiguity = pattern.paths === undefined ? undefined : pathAmbiguity(http.path)
       if (ambiguity !== undefined && entry.mode !== 'report') {
-        return { verdict: 'deny', reason: 'path_not_canonical', entry, detail: ambiguity }
+        unclear ??= { verdict: 'deny', reason: 'path_not_canonical', entry, detail: ambiguity }
+        continue
       }
-      if (!methodMatches(pattern, http.method) || !pathMatches(pattern, http.path)) continue
+      if (!pathMatches(pattern, http.path)) continue
     }
     if (entry.mode !== 'report') return { verdict: 'deny', reason: 'denied_by_rule', entry }
     reported ??= entry
   }
-  return reported === undefined ? { verdict: 'pass', needsSight } : { verdict: 'pass', needsSight, reported }
+  if (unclear !== undefined) return unclear
+  return { verdict: 'pass', ...(awaiting && { awaiting }), ...(reported && { reported }) }
+}
+
+/** What a tunnel must carry for its requests to be seen. */
+function seenProtocol(protocol: Protocol, port: number): Exclude<Protocol, 'any'> {
+  return protocol === 'any' ? defaultProtocol(port) : protocol
 }
 
 function judgeAllows(matches: readonly Match[], request: EgressRequest): Decision {
   const { port, http } = request
-  let whole: Entry | undefined
-  let partial: Entry | undefined
+  let whole: { readonly entry: Entry; readonly protocol: Protocol } | undefined
+  let partial: { readonly entry: Entry; readonly protocol: Exclude<Protocol, 'any'> } | undefined
   let otherPort: Entry | undefined
-  let protocol: Protocol | undefined
   for (const { entry, pattern } of matches) {
     if (entry.action !== 'allow') continue
     if (!portMatches(pattern, port)) {
       otherPort ??= entry
       continue
     }
-    if (isConstrained(pattern)) {
-      partial ??= entry
-      if (whole === undefined) protocol ??= pattern.protocol
-    } else {
-      // The named entry's protocol, but `any` from any allow counts: another entry must not turn an allow into a denial.
-      if (whole === undefined) protocol = pattern.protocol
-      else if (pattern.protocol === 'any') protocol = 'any'
-      whole ??= entry
-    }
+    const carried = pattern.protocol ?? defaultProtocol(port)
+    if (isConstrained(pattern)) partial ??= { entry, protocol: seenProtocol(carried, port) }
+    else if (whole === undefined) whole = { entry, protocol: carried }
+    // The named entry's protocol, but `any` from any allow counts: another entry must not turn an allow into a denial.
+    else if (carried === 'any') whole = { entry: whole.entry, protocol: 'any' }
   }
-  const carried = protocol ?? defaultProtocol(port)
-  if (whole !== undefined) return { verdict: 'allow', entry: whole, protocol: carried }
+  if (whole !== undefined) return { verdict: 'allow', ...whole }
   if (partial !== undefined) {
-    return http === undefined
-      ? { verdict: 'inspect', entry: partial, protocol: carried }
-      : judgePaths(matches, port, http, carried)
+    return http === undefined ? { verdict: 'inspect', ...partial } : judgePaths(matches, port, http, partial.protocol)
   }
   if (otherPort !== undefined) return { verdict: 'deny', reason: 'port_not_listed', entry: otherPort }
   return { verdict: 'deny', reason: 'host_not_listed' }
@@ -119,18 +130,23 @@ function judgePaths(
   const ambiguity = pathAmbiguity(path)
   let nearest: Entry | undefined
   let rightPath: Entry | undefined
+  let unclear: Entry | undefined
   for (const { entry, pattern } of matches) {
     if (entry.action !== 'allow' || !portMatches(pattern, port)) continue
     nearest ??= entry
-    if (pattern.paths !== undefined && ambiguity !== undefined) continue
+    if (pattern.paths !== undefined && ambiguity !== undefined) {
+      unclear ??= entry
+      continue
+    }
     if (!pathMatches(pattern, path)) continue
     if (methodMatches(pattern, method)) return { verdict: 'allow', entry, protocol }
     rightPath ??= entry
   }
+  // Before the rest, which report mode would let through.
+  if (unclear !== undefined && ambiguity !== undefined)
+    return { verdict: 'deny', reason: 'path_not_canonical', entry: unclear, detail: ambiguity }
   if (rightPath !== undefined) return { verdict: 'deny', reason: 'method_not_listed', entry: rightPath }
-  const entry = nearest === undefined ? {} : { entry: nearest }
-  if (ambiguity !== undefined) return { verdict: 'deny', reason: 'path_not_canonical', ...entry, detail: ambiguity }
-  return { verdict: 'deny', reason: 'path_not_listed', ...entry }
+  return { verdict: 'deny', reason: 'path_not_listed', ...(nearest && { entry: nearest }) }
 }
 
 function methodMatches(pattern: Pattern, method: string): boolean {

@@ -48,7 +48,7 @@ export function enforce(decision: Decision, { mode, port, inspectionAvailable }:
       const { entry, protocol } = decision
       if (protocol === 'http' || inspectionAvailable)
         return { verdict: 'allow', entry, protocol, inspect: true, ...reportedAs(decision) }
-      const denial: Denial = { reason: 'inspection_unavailable', entry }
+      const denial: Denial = { reason: 'inspection_unavailable', entry: decision.awaiting ?? entry }
       if (letsThrough(denial.reason, mode)) return { verdict: 'allow', entry, protocol, inspect: false, wouldDeny: denial }
       return { verdict: 'deny', ...denial }
     }

@@ -3,8 +3,10 @@ import { type HostPattern, hostKey } from './host-pattern.ts'
 
 interface Node<T> {
   children: Map<string, Node<T>> | undefined
-  /** For the name that ends here. */
+  /** For the name that ends here and no other. */
   exact: T[] | undefined
+  /** For the name that ends here, from a pattern that covers names under it too. */
+  apex: T[] | undefined
   /** For any depth of labels under the name that ends here. */
   under: T[] | undefined
 }
@@ -31,8 +33,9 @@ export class HostTree<T> {
       return
     }
     const node = this.#nodeFor(pattern.kind === 'exact' ? pattern.host.text : pattern.suffix)
-    if (pattern.kind !== 'under') node.exact = appended(node.exact, value)
-    if (pattern.kind !== 'exact') node.under = appended(node.under, value)
+    if (pattern.kind === 'exact') node.exact = appended(node.exact, value)
+    else node.under = appended(node.under, value)
+    if (pattern.kind === 'within') node.apex = appended(node.apex, value)
   }
 
   find(host: Host): readonly T[] {
@@ -47,8 +50,8 @@ export class HostTree<T> {
       node = node.children?.get(name.slice(dot + 1, end))
       if (node === undefined) return found
       end = dot
-      const here: readonly T[] | undefined = dot < 0 ? node.exact : node.under
-      if (here !== undefined) found = found.length === 0 ? here : [...here, ...found]
+      if (dot >= 0) found = joined(node.under, found)
+      else found = joined(node.exact, joined(node.apex, found))
     }
     return found
   }
@@ -69,11 +72,17 @@ export class HostTree<T> {
 }
 
 function emptyNode<T>(): Node<T> {
-  return { children: undefined, exact: undefined, under: undefined }
+  return { children: undefined, exact: undefined, apex: undefined, under: undefined }
 }
 
 function appended<T>(values: T[] | undefined, value: T): T[] {
   if (values === undefined) return [value]
   values.push(value)
   return values
+}
+
+/** One list where there is one: most names have a single match, which then costs no new array. */
+function joined<T>(first: readonly T[] | undefined, rest: readonly T[]): readonly T[] {
+  if (first === undefined) return rest
+  return rest.length === 0 ? first : [...first, ...rest]
 }

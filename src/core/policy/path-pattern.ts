@@ -5,7 +5,8 @@ import { err, ok, type Result } from '../result.ts'
  * Which paths an entry covers. Matching is by exact text: case counts and the query is no part of it.
  *
  * A trailing `/*` covers that folder and everything under it, at any depth, but not the folder's name without its slash. A
- * `*` anywhere else stands for characters within one segment.
+ * `*` anywhere else stands for characters within one segment, and a segment has at most one: the expression that micromatch
+ * makes would try n^k ways to share n characters among k of them, on a path that a client chose.
  */
 export interface PathPattern {
   readonly text: string
@@ -24,15 +25,20 @@ const GLOB_OPTIONS = {
 }
 
 /** Characters that micromatch gives a meaning even with those options, so that they must be taken literally. */
-const GLOB_SPECIAL = /[\\?!()[\]{}+@|$^]/g
+const GLOB_SPECIAL = /[\\?!()[\]{}+@|$^"]/g
+
+/** As long as a request's target may be by default; a longer pattern could match nothing. */
+const PATTERN_CHARACTERS_MAX = 8192
 
 /** Reads one item of `paths`. The error is a sentence with the remedy. */
 export function parsePathPattern(text: string): Result<PathPattern, string> {
   if (!text.startsWith('/')) return err(`\`${text}\`: a path begins with \`/\``)
   if (text.includes('?')) return err(`\`${text}\`: the query is not part of the match; leave out \`?\` and what follows`)
   if (text.includes('**')) return err(`\`${text}\`: write one \`*\`; at the end, \`/*\` covers everything under it`)
+  if (text.length > PATTERN_CHARACTERS_MAX) return err(`a path has at most ${PATTERN_CHARACTERS_MAX} characters`)
   const ambiguity = pathAmbiguity(text)
   if (ambiguity !== undefined) return err(`\`${text}\` can never match: ${ambiguity}`)
+  if (/\*[^/]+\*/.test(text)) return err(`\`${text}\`: only one \`*\` is allowed between two \`/\``)
 
   const folder = text.endsWith('/*') ? text.slice(0, -1) : undefined
   if (!(folder ?? text).includes('*')) {
@@ -66,9 +72,33 @@ export function pathAmbiguity(path: string): string | undefined {
   }
   if (path.includes('//')) return 'it has an empty segment (`//`)'
   if (/(?:^|\/)\.{1,2}(?:\/|$)/.test(path)) return 'it has a `.` or `..` segment'
-  if (/%(?:25)*(?:2e|2f|5c|00)/i.test(path)) return 'it hides a dot, slash, backslash or NUL behind an escape'
+  if (!path.includes('%')) return undefined
   if (/%(?![0-9a-f]{2})/i.test(path)) return 'it has an incomplete `%` escape'
+  if (hidesSeparator(path)) return 'it hides a dot, slash, backslash or NUL behind an escape'
+  if (OVERLONG_UTF8.test(path)) return 'it has an escape that is not UTF-8'
   return undefined
+}
+
+/**
+ * UTF-8 forms that are longer than they need be and never valid (RFC 3629 section 3). A lenient decoder takes `%c0%ae` for a
+ * dot and `%c0%af` for a slash.
+ */
+const OVERLONG_UTF8 = /%c[01]|%e0%[89]|%f0%8/i
+
+/** How often an origin and what stands before it might unescape a path. */
+const DECODINGS_MAX = 3
+
+/** Whether a dot, slash, backslash or NUL appears when escapes are undone once or more: `%2e`, `%252e`, but also `%25%32%65`. */
+function hidesSeparator(path: string): boolean {
+  let text = path
+  for (let i = 0; i < DECODINGS_MAX; i++) {
+    if (/%(?:25)*(?:2e|2f|5c|00)/i.test(text)) return true
+    const decoded = text.replace(/%[0-9a-f]{2}/gi, (escape) => String.fromCharCode(Number.parseInt(escape.slice(1), 16)))
+    if (decoded === text) return false
+    text = decoded
+  }
+  // Nobody means an escape within an escape within an escape.
+  return /%[0-9a-f]{2}/i.test(text)
 }
 
 /** Index of the n-th `/` after the first one, or -1. */

@@ -235,7 +235,9 @@ function respond(exchange: Exchange, req: IncomingMessage, res: ServerResponse, 
   const { connection } = exchange
   if (res.destroyed || connection.socket.destroyed) return
   // Not `req.complete`: while the head is being handled, even a request without a body is not complete yet.
-  const mayHaveBody = ['content-length', 'transfer-encoding', 'expect'].some((name) => fieldValue(req.rawHeaders, name) !== undefined)
+  const mayHaveBody = ['content-length', 'transfer-encoding', 'expect'].some(
+    (name) => fieldValue(req.rawHeaders, name) !== undefined,
+  )
   const isFirstInLine = connection.pending === 1
   const closes =
     mayHaveBody ||

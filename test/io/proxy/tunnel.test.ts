@@ -27,7 +27,16 @@ describe('a tunnel', () => {
     client.socket.end()
     await client.untilClosed()
     const [event] = await gateway.audit()
-    expect(event).toMatchObject({ event: 'allow', kind: 'connect', host: 'echo.test', port: 7, entry: 'rule/echo', bytesUp: 5, bytesDown: 5, endedBy: 'client' })
+    expect(event).toMatchObject({
+      event: 'allow',
+      kind: 'connect',
+      host: 'echo.test',
+      port: 7,
+      entry: 'rule/echo',
+      bytesUp: 5,
+      bytesDown: 5,
+      endedBy: 'client',
+    })
     expect(await gateway.metric('sallyport_tunnels_open')).toBe(0)
   })
 
