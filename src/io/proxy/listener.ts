@@ -28,6 +28,8 @@ export class ProxyListener {
   readonly #server: Server
   readonly #connections = new WeakMap<Socket, ClientConnection>()
   readonly #sockets = new Set<Socket>()
+  #pending = 0
+  readonly #onAnswered: (() => void)[] = []
 
   constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits) {
     this.name = name
@@ -70,6 +72,17 @@ export class ProxyListener {
   stop(): void {
     this.#server.close()
     this.#server.closeIdleConnections()
+  }
+
+  /** Forwarded requests whose answers are not finished. */
+  get pending(): number {
+    return this.#pending
+  }
+
+  /** Resolves once no answer is unfinished. */
+  answered(): Promise<void> {
+    if (this.#pending === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#onAnswered.push(resolve))
   }
 
   /** Closes everything at once. */
@@ -169,7 +182,12 @@ export class ProxyListener {
     const connection = this.#connection(req.socket)
     if (connection.closing) return
     connection.pending++
-    res.once('close', () => connection.pending--)
+    this.#pending++
+    res.once('close', () => {
+      connection.pending--
+      if (--this.#pending > 0) return
+      for (const resolve of this.#onAnswered.splice(0)) resolve()
+    })
     await this.#forwarder.forward(this.#exchange(connection, 'forward'), req, res, expectsContinue)
   }
 
