@@ -1,20 +1,20 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { HttpOrigin } from '../support/http-origin.ts'
+import { OpensslCa } from '../support/openssl-ca.ts'
 import { describeWith } from '../support/program.ts'
 import { type ProgramUnderTest, startProgram } from '../support/program-under-test.ts'
 import { run } from '../support/run.ts'
-import { createThrowawayCa, type ThrowawayCa } from '../support/throwaway-ca.ts'
 
 describeWith(['curl', 'openssl'], () => {
-  let ca: ThrowawayCa
+  let ca: OpensslCa
   let secure: HttpOrigin
   let plain: HttpOrigin
   let six: HttpOrigin
   let gateway: ProgramUnderTest
 
   beforeAll(async () => {
-    ca = createThrowawayCa()
-    secure = await HttpOrigin.start((_req, res) => res.end('over TLS\n'), { tls: ca.issue('pypi.org', 'evil.example') })
+    ca = new OpensslCa()
+    secure = await HttpOrigin.start((_req, res) => res.end('over TLS\n'), { tls: ca.issue('DNS:pypi.org,DNS:evil.example') })
     plain = await HttpOrigin.start((req, res) => res.end(`plain ${req.url}\n`))
     six = await HttpOrigin.start((_req, res) => res.end('over IPv6\n'), { host: '::1' })
     gateway = await startProgram(`
@@ -36,7 +36,17 @@ destinations:
   })
 
   const curl = (...args: string[]) =>
-    run('curl', ['--silent', '--show-error', '--max-time', '20', '--proxy', gateway.proxyUrl, '--cacert', ca.file, ...args])
+    run('curl', [
+      '--silent',
+      '--show-error',
+      '--max-time',
+      '20',
+      '--proxy',
+      gateway.proxyUrl,
+      '--cacert',
+      ca.certificateFile,
+      ...args,
+    ])
 
   it('fetches a documented host over HTTPS through CONNECT', async () => {
     const before = await gateway.metric('sallyport_entry_hits_total{entry="2021-07-29/python/pypi.org",feature="python"}')

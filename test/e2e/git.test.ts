@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { HttpOrigin } from '../support/http-origin.ts'
+import { OpensslCa } from '../support/openssl-ca.ts'
 import { describeWith } from '../support/program.ts'
 import { type ProgramUnderTest, startProgram } from '../support/program-under-test.ts'
 import { run } from '../support/run.ts'
-import { createThrowawayCa, type ThrowawayCa } from '../support/throwaway-ca.ts'
 
 describeWith(['git', 'openssl'], () => {
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-git-'))
-  let ca: ThrowawayCa
+  let ca: OpensslCa
   let server: HttpOrigin
   let gateway: ProgramUnderTest
 
@@ -21,20 +21,20 @@ describeWith(['git', 'openssl'], () => {
         HOME: folder,
         GIT_CONFIG_NOSYSTEM: '1',
         GIT_TERMINAL_PROMPT: '0',
-        GIT_SSL_CAINFO: ca.file,
+        GIT_SSL_CAINFO: ca.certificateFile,
         HTTPS_PROXY: gateway.proxyUrl,
       },
     })
 
   beforeAll(async () => {
-    ca = createThrowawayCa()
+    ca = new OpensslCa()
     // A bare repository with `update-server-info` is served by any file server: git's "dumb" protocol.
     server = await HttpOrigin.serving(
       (path) => {
         const file = join(folder, 'served', path)
         return existsSync(file) ? readFileSync(file) : undefined
       },
-      { tls: ca.issue('git.corp.example', 'git.other.example') },
+      { tls: ca.issue('DNS:git.corp.example,DNS:git.other.example') },
     )
     const pin = `"127.0.0.1:${server.port}"`
     gateway = await startProgram(`

@@ -5,19 +5,21 @@ import { ProxyAgent, request } from 'undici'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { HttpOrigin } from '../support/http-origin.ts'
+import { OpensslCa } from '../support/openssl-ca.ts'
 import { describeWith } from '../support/program.ts'
 import { type ProgramUnderTest, startProgram } from '../support/program-under-test.ts'
-import { createThrowawayCa, type ThrowawayCa } from '../support/throwaway-ca.ts'
 
-describeWith('openssl', () => {
-  let ca: ThrowawayCa
+describeWith(['openssl'], () => {
+  let ca: OpensslCa
   let secure: HttpOrigin
   let plain: HttpOrigin
   let gateway: ProgramUnderTest
 
   beforeAll(async () => {
-    ca = createThrowawayCa()
-    secure = await HttpOrigin.start((req, res) => res.end(`over TLS ${req.url}`), { tls: ca.issue('pypi.org', 'x.azureml.ms') })
+    ca = new OpensslCa()
+    secure = await HttpOrigin.start((req, res) => res.end(`over TLS ${req.url}`), {
+      tls: ca.issue('DNS:pypi.org,DNS:x.azureml.ms'),
+    })
     plain = await HttpOrigin.start((req, res) => res.end(`plain ${req.url}`))
     for (const { server } of [secure, plain]) {
       const sockets = new WebSocketServer({ server, path: '/socket' })
@@ -45,7 +47,7 @@ destinations:
     let agent: ProxyAgent
 
     beforeAll(() => {
-      agent = new ProxyAgent({ uri: gateway.proxyUrl, requestTls: { ca: ca.certificate } })
+      agent = new ProxyAgent({ uri: gateway.proxyUrl, requestTls: { ca: ca.pem } })
     })
     afterAll(() => agent?.close())
 
@@ -99,7 +101,7 @@ destinations:
     it('opens a wss: socket through CONNECT', async () => {
       const socket = await tunnel('x.azureml.ms', 443)
       const client = new WebSocket('wss://x.azureml.ms/socket', {
-        createConnection: () => connectTls({ socket, servername: 'x.azureml.ms', ca: ca.certificate }),
+        createConnection: () => connectTls({ socket, servername: 'x.azureml.ms', ca: ca.pem }),
       })
       expect(await echoed(client, 'inside TLS')).toBe('inside TLS')
       await closed(client)

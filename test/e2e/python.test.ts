@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { HttpOrigin } from '../support/http-origin.ts'
+import { OpensslCa } from '../support/openssl-ca.ts'
 import { describeWith } from '../support/program.ts'
 import { type ProgramUnderTest, startProgram } from '../support/program-under-test.ts'
 import { run } from '../support/run.ts'
-import { createThrowawayCa, type ThrowawayCa } from '../support/throwaway-ca.ts'
 
 const WHEEL = 'sallyport_probe-1.0-py3-none-any.whl'
 
@@ -29,7 +29,7 @@ with urllib.request.urlopen(sys.argv[1], timeout=20) as answer:
 
 describeWith(['python3', 'openssl'], () => {
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-python-'))
-  let ca: ThrowawayCa
+  let ca: OpensslCa
   let index: HttpOrigin
   let plain: HttpOrigin
   let gateway: ProgramUnderTest
@@ -37,11 +37,11 @@ describeWith(['python3', 'openssl'], () => {
   const python = (...args: string[]) =>
     run('python3', args, {
       cwd: folder,
-      env: { HOME: folder, SSL_CERT_FILE: ca.file, https_proxy: gateway.proxyUrl, http_proxy: gateway.proxyUrl },
+      env: { HOME: folder, SSL_CERT_FILE: ca.certificateFile, https_proxy: gateway.proxyUrl, http_proxy: gateway.proxyUrl },
     })
 
   beforeAll(async () => {
-    ca = createThrowawayCa()
+    ca = new OpensslCa()
     const built = await run('python3', ['-c', BUILD_WHEEL, join(folder, WHEEL)], { env: { HOME: folder } })
     if (built.code !== 0) throw new Error(built.stderr)
     const wheel = readFileSync(join(folder, WHEEL))
@@ -51,7 +51,7 @@ describeWith(['python3', 'openssl'], () => {
         if (path === '/simple/sallyport-probe/') return `<!DOCTYPE html><a href="/files/${WHEEL}">${WHEEL}</a>`
         return path === `/files/${WHEEL}` ? wheel : undefined
       },
-      { tls: ca.issue('pypi.org', 'index.example') },
+      { tls: ca.issue('DNS:pypi.org,DNS:index.example') },
     )
     plain = await HttpOrigin.serving((path) => `plain ${path}`)
     const pin = `"127.0.0.1:${index.port}"`
@@ -96,7 +96,7 @@ describeWith(['python3', 'openssl'], () => {
       const quiet = ['--isolated', '--disable-pip-version-check', '--no-cache-dir', '--no-input']
       // pip tells why only when it tries again.
       const retries = ['--retries', '1']
-      const where = ['--index-url', `https://${host}/simple/`, '--cert', ca.file, '--proxy', gateway.proxyUrl]
+      const where = ['--index-url', `https://${host}/simple/`, '--cert', ca.certificateFile, '--proxy', gateway.proxyUrl]
       const args = ['-m', 'pip', 'download', ...quiet, ...retries, ...where, '--no-deps', '--dest', into, 'sallyport-probe']
       return python(...args)
     }

@@ -1,24 +1,28 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { HttpOrigin } from '../support/http-origin.ts'
+import { OpensslCa } from '../support/openssl-ca.ts'
 import { describeWith } from '../support/program.ts'
 import { type ProgramUnderTest, startProgram } from '../support/program-under-test.ts'
 import { run } from '../support/run.ts'
-import { createThrowawayCa, type ThrowawayCa } from '../support/throwaway-ca.ts'
 
 describeWith(['wget', 'openssl'], () => {
-  let ca: ThrowawayCa
+  let ca: OpensslCa
   let secure: HttpOrigin
   let plain: HttpOrigin
   let gateway: ProgramUnderTest
 
   const wget = (url: string) =>
-    run('wget', ['--no-config', '--tries=1', '--timeout=20', '--no-hsts', `--ca-certificate=${ca.file}`, '-O', '-', url], {
-      env: { https_proxy: gateway.proxyUrl, http_proxy: gateway.proxyUrl },
-    })
+    run(
+      'wget',
+      ['--no-config', '--tries=1', '--timeout=20', '--no-hsts', `--ca-certificate=${ca.certificateFile}`, '-O', '-', url],
+      {
+        env: { https_proxy: gateway.proxyUrl, http_proxy: gateway.proxyUrl },
+      },
+    )
 
   beforeAll(async () => {
-    ca = createThrowawayCa()
-    secure = await HttpOrigin.start((_req, res) => res.end('over TLS\n'), { tls: ca.issue('repo.anaconda.com') })
+    ca = new OpensslCa()
+    secure = await HttpOrigin.start((_req, res) => res.end('over TLS\n'), { tls: ca.issue('DNS:repo.anaconda.com') })
     plain = await HttpOrigin.start((_req, res) => res.end('plain\n'))
     gateway = await startProgram(
       `destinations: { pin: { repo.anaconda.com: "127.0.0.1:${secure.port}", conda.anaconda.org: "127.0.0.1:${plain.port}" } }`,

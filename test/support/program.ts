@@ -2,30 +2,36 @@ import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { describe, it } from 'vitest'
 
-/** Where a system program is, or undefined where it is not installed. */
-export function program(name: string): string | undefined {
-  return (process.env['PATH'] ?? '')
+/**
+ * The path of a program that tests run and the project does not bring along; `undefined` where it is not installed.
+ * In CI (`CI=true`) that is an error: there a skipped test would never be missed.
+ */
+export function requireProgram(name: string, debianPackage: string = name): string | undefined {
+  const found = (process.env['PATH'] ?? '')
     .split(delimiter)
+    .filter((folder) => folder !== '')
     .map((folder) => join(folder, name))
     .find(isExecutable)
+  if (found === undefined && process.env['CI'] === 'true') throw new Error(missing(name, debianPackage))
+  return found
 }
 
-/**
- * A suite that needs system programs. Where one is missing the suite is skipped and says which; with `CI=true` it fails instead, so
- * that a test can't be lost silently where all of them are meant to run.
- *
- * @param names all of them are needed; the suite carries the name of the first
- */
-export function describeWith(names: string | readonly string[], suite: () => void): void {
-  const [first, ...others] = typeof names === 'string' ? [names] : names
-  const missing = [first, ...others].filter((name) => name !== undefined && program(name) === undefined)
-  if (missing.length === 0) return void describe(`${first}`, suite)
-  const why = `${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} not installed`
-  if (process.env['CI'] === 'true') {
-    it(`${first}`, () => {
-      throw new Error(`${why}, and with CI=true nothing is skipped`)
-    })
-  } else describe.skip(`${first} (skipped: ${why})`, suite)
+/** `it` for tests that need the program; where it is missing they are skipped, and their titles say why. */
+export function itWith(name: string, debianPackage: string = name): (title: string, test: () => void | Promise<void>) => void {
+  if (requireProgram(name, debianPackage) !== undefined) return (title, test) => it(title, test)
+  return (title, test) => it.skip(`${title} (skipped: ${missing(name, debianPackage)})`, test)
+}
+
+/** `describe` for tests that need programs; where one is missing they are skipped, and the title says which. */
+export function describeWith(names: readonly string[], tests: () => void): void {
+  const absent = names.filter((name) => requireProgram(name) === undefined).map((name) => missing(name))
+  const title = names.join(', ')
+  if (absent.length === 0) describe(title, tests)
+  else describe.skip(`${title} (skipped: ${absent.join('; ')})`, tests)
+}
+
+function missing(name: string, debianPackage: string = name): string {
+  return `\`${name}\` is not installed; apt-get install ${debianPackage}`
 }
 
 function isExecutable(file: string): boolean {
