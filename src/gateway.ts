@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { hostname, networkInterfaces } from 'node:os'
 import type { Config } from './core/config.ts'
-import type { Generation } from './core/generation.ts'
 import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
 import { type IpAddress, parseIp } from './core/names/ip.ts'
 import { isLoopback, isUnspecified } from './core/names/special-purpose.ts'
@@ -12,6 +11,7 @@ import { createMetricsService, type Readiness } from './io/admin/metrics-service
 import { Admission } from './io/proxy/admission.ts'
 import { Dialer } from './io/proxy/dial.ts'
 import { Forwarder } from './io/proxy/forward.ts'
+import type { Generation } from './io/proxy/generation.ts'
 import { ProxyListener } from './io/proxy/listener.ts'
 import { OriginPool } from './io/proxy/origin-pool.ts'
 import type { ProxyContext } from './io/proxy/proxy-context.ts'
@@ -21,11 +21,14 @@ import { AuditLog } from './io/telemetry/audit-log.ts'
 import type { Logger } from './io/telemetry/log.ts'
 import { Metrics } from './io/telemetry/metrics.ts'
 import { Telemetry } from './io/telemetry/telemetry.ts'
+import { Inspection, type InspectionMaterial } from './io/tls/inspection.ts'
 import { VERSION } from './version.ts'
 
 export interface GatewayOptions {
   readonly config: Config
   readonly policy: Policy
+  /** Absent without a usable CA. */
+  readonly inspection?: InspectionMaterial | undefined
   readonly log: Logger
   /** Names with fixed addresses. */
   readonly hostsFile?: string
@@ -59,10 +62,10 @@ export class Gateway {
   #bound: BoundAddresses | undefined
   #cutShort: (() => void) | undefined
 
-  constructor({ config, policy, log, hostsFile = '/etc/hosts' }: GatewayOptions) {
+  constructor({ config, policy, inspection, log, hostsFile = '/etc/hosts' }: GatewayOptions) {
     this.#log = log
-    this.#generation = { number: 1, config, policy }
     const { metrics } = this
+    this.#generation = { number: 1, config, policy, inspection: inspection && this.#inspection(inspection, config) }
     this.#audit = new AuditLog({
       ...config.audit,
       onDrop: (lines) => metrics.auditDropped.inc(lines),
@@ -192,6 +195,16 @@ export class Gateway {
     }
   }
 
+  #inspection(material: InspectionMaterial, config: Config): Inspection {
+    const { certificatesMinted, certificateCacheHits } = this.metrics
+    return new Inspection(material, {
+      maxEntries: config.inspection.certificates,
+      now: () => new Date(),
+      onMint: () => certificatesMinted.inc(),
+      onHit: () => certificateCacheHits.inc(),
+    })
+  }
+
   #context(): ProxyContext {
     const { metrics } = this
     const dialer = new Dialer({
@@ -226,12 +239,13 @@ export class Gateway {
   }
 
   #describePolicy(): void {
-    const { policy, config } = this.#generation
+    const { policy, config, inspection } = this.#generation
     const { metrics } = this
     metrics.policyInfo.set({ hash: policy.hash, mode: policy.mode, cloud: policy.cloud }, 1)
     metrics.policyLoadedTimestamp.set(Math.floor(Date.now() / 1000))
     metrics.policyCurrent.set(1)
     metrics.policyReloads.inc({ outcome: 'ok' }, 0)
+    metrics.caExpiryTimestamp.set(inspection === undefined ? 0 : Math.floor(inspection.authority.notAfter.getTime() / 1000))
     metrics.tunnelsLimit.set(config.limits.tunnels)
     metrics.buildInfo.set({ version: VERSION, node: process.version, relay: RELAY }, 1)
     for (const { feature = 'rules' } of policy.entries) metrics.policyEntries.inc({ feature })

@@ -2,6 +2,7 @@ import { formatListenAddress } from '../core/listen-address.ts'
 import { Gateway } from '../gateway.ts'
 import { formatProblem, loadConfig } from '../io/config/load.ts'
 import { createLog } from '../io/telemetry/log.ts'
+import { loadInspection } from '../io/tls/inspection.ts'
 
 /** sysexits.h: the configuration is at fault. */
 const EXIT_CONFIG = 78
@@ -18,7 +19,9 @@ export async function serve({ config: file }: { readonly config: string }): Prom
   }
   const { config, compiled, warnings } = loaded.value
   for (const warning of warnings) log.warn(formatProblem(warning))
-  const gateway = new Gateway({ config, policy: compiled.policy, log })
+  const material = await loadInspection(config.inspection)
+  const inspection = material.ok ? material.value : undefined
+  const gateway = new Gateway({ config, policy: compiled.policy, inspection, log })
   // Whatever nobody foresaw ends one connection, not everybody's way out.
   process.on('uncaughtException', (error) => log.error({ err: error }, 'uncaught exception'))
   process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection'))

@@ -21,7 +21,7 @@ export const auditEventSchema = z.strictObject({
   event: z
     .enum(AUDIT_EVENTS)
     .describe('`would_deny` was let through by report mode; `error` is a failure of the origin or the gateway'),
-  kind: z.enum(REQUEST_KINDS),
+  kind: z.enum(REQUEST_KINDS).describe('how the request reached the gateway'),
   listener: z.string().describe('key of the listener in `listen`'),
   client: z.string().describe('address of the client'),
   clientPort: number('port of the client'),

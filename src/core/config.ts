@@ -1,10 +1,11 @@
 import { type ListenAddress, parseListenAddress } from './listen-address.ts'
 import { type Cidr, CidrSet, parseCidr } from './names/cidr.ts'
-import { parseHostname } from './names/hostname.ts'
+import { type Hostname, parseHostname } from './names/hostname.ts'
 import { type IpAddress, parseIp } from './names/ip.ts'
 import { MODES } from './policy/enforce.ts'
 import { CLOUDS, PROTOCOLS } from './policy/entry.ts'
 import { parseHostPattern } from './policy/host-pattern.ts'
+import { ECH_SETTINGS } from './policy/judge-opening.ts'
 import { parsePathPattern } from './policy/path-pattern.ts'
 import type { Pin } from './policy/policy.ts'
 import type { Result } from './result.ts'
@@ -49,6 +50,13 @@ const listen = (value: string, doc: string) => {
     .describe(doc)
 }
 
+/** In normal form, so that two spellings of one host cannot both be pinned. */
+function parsePinnedHost(text: string): Result<Hostname, string> {
+  const host = parseHostname(text)
+  if (!host.ok || host.value === text) return host
+  return { ok: false, error: `\`${text}\` is not in normal form; use \`${host.value}\`` }
+}
+
 /** `10.20.0.7`, `10.20.0.7:8443` or `[2001:db8::1]:443`. */
 function parsePin(text: string): Result<Pin, string> {
   const bare = parseIp(text)
@@ -68,10 +76,10 @@ function parseDnsServer(text: string): Result<{ readonly address: IpAddress; rea
 const name = z
   .string()
   .max(64)
-  .regex(/^[a-z0-9][a-z0-9._-]*$/i, 'a name is made of letters, digits, `.`, `_` and `-`')
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'a name is made of letters, digits, `.`, `_` and `-`')
 const azureName = (doc: string) =>
   z
-    .array(z.string().regex(/^(?:\*|[a-z0-9-]{3,63})$/i, 'an account or registry name is 3 to 63 letters, digits and hyphens'))
+    .array(z.string().regex(/^(?:\*|[A-Za-z0-9-]{3,63})$/, 'an account or registry name is 3 to 63 letters, digits and hyphens'))
     .default([])
     .transform((names) => names.map((text) => text.toLowerCase()))
     .describe(doc)
@@ -121,7 +129,7 @@ const limits = z.strictObject({
   headBytes: bytes(16_384, 'header fields of a request'),
   headFields: count(200, 'header fields of a request'),
   targetBytes: bytes(8_192, 'target of a request'),
-  heldBytes: bytes(65_536, 'bytes held that a client sends before its tunnel stands'),
+  heldBytes: bytes(131_072, 'bytes held that a client sends before its tunnel stands'),
 })
 
 export const configSchema = z.strictObject({
@@ -165,7 +173,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       privateRanges: cidrSet("ranges outside the public internet for every entry; a rule's own `destinations` is better"),
       pin: z
-        .record(parsed(parseHostname, 'a host'), parsed(parsePin, 'an address, with or without a port'))
+        .record(parsed(parsePinnedHost, 'a host'), parsed(parsePin, 'an address, with or without a port'))
         .prefault({})
         .describe('dial here instead of asking DNS; does not list the host'),
     })
@@ -181,6 +189,23 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('how names are looked up, and for how long an answer is kept'),
+  inspection: z
+    .strictObject({
+      caCertificate: z
+        .string()
+        .min(1)
+        .default('state/ca.pem')
+        .describe('certificate of the inspection CA, PEM; `sallyport ca init` makes one'),
+      caKey: z.string().min(1).default('state/ca.key').describe('its private key, PEM, readable by its owner alone'),
+      upstreamCa: z
+        .array(z.string().min(1))
+        .default([])
+        .describe("PEM files of CAs that origins may be signed by, beside the system's"),
+      ech: z.enum(ECH_SETTINGS).default('pass').describe('`refuse` closes every tunnel whose ClientHello has the ECH extension'),
+      certificates: count(1_000, 'certificates kept for hosts'),
+    })
+    .prefault({})
+    .describe('TLS ended at the gateway, only where a path or method rule needs it'),
   stateDirectory: z.string().min(1).default('state').describe("the gateway's own files"),
   workers: z.literal(1).default(1).describe('processes that share the work'),
   audit: z
@@ -213,7 +238,6 @@ export const NOT_AVAILABLE_YET: readonly string[] = [
   'groups',
   'hooks',
   'include',
-  'inspection',
   'relay',
   'serviceTags',
   'subnet',

@@ -108,14 +108,23 @@ export function toEntry(resolved: ResolvedRow, cloud: Cloud): Entry {
 }
 
 /**
- * The pattern that a parameterised host would become if every account were named, and the setting to name one in. For hints
- * only: `<storageAccount>.blob.core.windows.net` gives `*.blob.core.windows.net` and `storageAccounts`.
+ * The pattern that a parameterised host would become if every account were named, and the settings that its leading labels come
+ * from. For hints only: `<storageAccount>.blob.core.windows.net` gives `*.blob.core.windows.net` and `['storageAccounts']`.
  */
-export function parameterPattern(host: string): { readonly host: HostPattern; readonly setting: WorkspaceSetting } | undefined {
-  const first = (Object.keys(PARAMETERS) as Parameter[]).find((parameter) => host.startsWith(`${parameter}.`))
-  if (first === undefined) return undefined
-  const afterLast = host.slice(host.lastIndexOf('>') + 2)
-  return { host: mustParse(parseHostPattern(`*.${afterLast}`)), setting: PARAMETERS[first] }
+export function parameterPattern(
+  host: string,
+): { readonly host: HostPattern; readonly settings: readonly WorkspaceSetting[] } | undefined {
+  const labels = host.split('.')
+  const fixed = labels.findIndex((label) => !isParameter(label))
+  if (fixed < 1) return undefined
+  return {
+    host: mustParse(parseHostPattern(`*.${labels.slice(fixed).join('.')}`)),
+    settings: labels.slice(0, fixed).flatMap((label) => (isParameter(label) ? [PARAMETERS[label]] : [])),
+  }
+}
+
+function isParameter(label: string): label is Parameter {
+  return Object.hasOwn(PARAMETERS, label)
 }
 
 /** Every cloud but this one. */

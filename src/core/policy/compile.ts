@@ -149,11 +149,9 @@ function addParameters(tree: HostTree<Unlisted>, row: ResolvedRow, config: Confi
     const parameter = parameterPattern(host)
     if (parameter === undefined) continue
     const pattern: Pattern = { host: parameter.host, ports: row.row.ports ?? DEFAULT_PORTS }
-    tree.insert(parameter.host, {
-      entry: toEntry(row, config.cloud),
-      pattern,
-      remedy: { kind: 'workspace', setting: parameter.setting },
-    })
+    const names = workspaceNames(config)
+    const parameters = parameter.settings.map((setting) => ({ setting, named: names[setting] }))
+    tree.insert(parameter.host, { entry: toEntry(row, config.cloud), pattern, remedy: { kind: 'workspace', parameters } })
   }
 }
 

@@ -51,7 +51,7 @@ export interface Entry {
   readonly mode?: 'report'
 }
 
-export function defaultProtocol(port: number): Protocol {
+export function defaultProtocol(port: number): Exclude<Protocol, 'any'> {
   return port === 80 ? 'http' : 'tls'
 }
 

@@ -1,5 +1,6 @@
 import { formatAuthority, type Host } from '../names/authority.ts'
-import { platformAddress } from '../names/special-purpose.ts'
+import { type IpAddress, unmapped } from '../names/ip.ts'
+import { platformAddress, specialBlock } from '../names/special-purpose.ts'
 import { z } from '../schema.ts'
 import type { WorkspaceSetting } from './catalogue.ts'
 import type { EgressRequest } from './decide.ts'
@@ -37,7 +38,11 @@ export interface Unlisted {
   readonly pattern: Pattern
   readonly remedy:
     | { readonly kind: 'feature'; readonly feature: string }
-    | { readonly kind: 'workspace'; readonly setting: WorkspaceSetting }
+    | {
+        readonly kind: 'workspace'
+        /** For each leading label of the host, from the left: where it is named, and what is named there already. */
+        readonly parameters: readonly { readonly setting: WorkspaceSetting; readonly named: readonly string[] }[]
+      }
     | { readonly kind: 'cloud'; readonly cloud: Cloud }
     | { readonly kind: 'edition'; readonly edition: string }
 }
@@ -74,10 +79,7 @@ export function hintFor(policy: Policy, request: EgressRequest, denial: Denial, 
     case 'method_not_listed':
       return methodHint(denial.entry)
     case 'inspection_unavailable':
-      return {
-        text: `${named(denial.entry)} allows only certain paths or methods of ${quoted(host)}, and TLS inspection is not available yet; plain http is judged, or allow the whole host: ${ruleLine(host, port)}`,
-        remedy: { kind: 'inspection', name: 'inspection' },
-      }
+      return inspectionHint(host, port, denial.entry)
     case 'denied_by_rule':
       return {
         text: `${named(denial.entry)} refuses it; remove or narrow that rule`,
@@ -95,45 +97,51 @@ export function hintFor(policy: Policy, request: EgressRequest, denial: Denial, 
   }
 }
 
+/** The smallest change first: a switch, a name, another edition. Another cloud is no change one makes, but says why. */
 function unlistedHint(policy: Policy, host: Host, port: number): Hint {
   const candidates = policy.unlisted.find(host).filter(({ pattern }) => portMatches(pattern, port))
   const known = knownHint(policy, host, port)
-  const feature = candidates.find(({ remedy }) => remedy.kind === 'feature')
-  if (feature?.remedy.kind === 'feature') {
-    const name = feature.remedy.feature
-    return withKnown(
-      {
-        text: `feature \`${name}\` is off; switch it on with \`features: { ${name}: true }\``,
-        remedy: { kind: 'feature', name },
-      },
-      known,
-    )
-  }
-  const parameter = candidates.find(({ remedy }) => remedy.kind === 'workspace')
-  if (parameter?.remedy.kind === 'workspace') {
-    const { setting } = parameter.remedy
-    const name = host.text.slice(0, host.text.indexOf('.'))
-    return withKnown(
-      { text: `name it if it is yours: \`workspace: { ${setting}: [${name}] }\``, remedy: { kind: 'workspace', name: setting } },
-      known,
-    )
-  }
-  const cloud = candidates.find(({ remedy }) => remedy.kind === 'cloud')
-  if (cloud?.remedy.kind === 'cloud') {
-    return withKnown(
-      {
-        text: `listed for \`cloud: ${cloud.remedy.cloud}\`, and this gateway serves \`cloud: ${policy.cloud}\``,
-        remedy: { kind: 'cloud', name: cloud.remedy.cloud },
-      },
-      known,
-    )
-  }
-  const edition = candidates.find(({ remedy }) => remedy.kind === 'edition')
-  if (edition?.remedy.kind === 'edition') {
-    const name = edition.remedy.edition
-    return withKnown({ text: `edition ${name} lists it; add it to \`editions\``, remedy: { kind: 'edition', name } }, known)
+  for (const kind of ['feature', 'workspace', 'edition', 'cloud'] as const) {
+    // A known destination that should not be opened is not offered with another cloud's or edition's list either.
+    if (known?.remedy.kind === 'none' && (kind === 'edition' || kind === 'cloud')) continue
+    for (const { remedy } of candidates) {
+      const hint = remedy.kind === kind ? remedyHint(remedy, policy, host) : undefined
+      if (hint !== undefined) return withKnown(hint, known)
+    }
   }
   return known ?? { text: `to allow it, add ${ruleLine(host, port)}`, remedy: { kind: 'rule', name: 'rule' } }
+}
+
+function remedyHint(remedy: Unlisted['remedy'], policy: Policy, host: Host): Hint | undefined {
+  switch (remedy.kind) {
+    case 'feature': {
+      const { kind, feature } = remedy
+      return {
+        text: `feature \`${feature}\` is off; switch it on with \`features: { ${feature}: true }\``,
+        remedy: { kind, name: feature },
+      }
+    }
+    case 'workspace': {
+      const labels = host.text.split('.')
+      const at = remedy.parameters.findIndex(({ named }, index) => !named.includes(labels[index] ?? ''))
+      const missing = remedy.parameters[at]
+      if (missing === undefined) return undefined
+      return {
+        text: `if it is yours, add \`${labels[at]}\` to \`workspace.${missing.setting}\``,
+        remedy: { kind: remedy.kind, name: missing.setting },
+      }
+    }
+    case 'edition':
+      return {
+        text: `edition ${remedy.edition} lists it; add it to \`editions\``,
+        remedy: { kind: remedy.kind, name: remedy.edition },
+      }
+    case 'cloud':
+      return {
+        text: `listed for \`cloud: ${remedy.cloud}\`, and this gateway serves \`cloud: ${policy.cloud}\``,
+        remedy: { kind: remedy.kind, name: remedy.cloud },
+      }
+  }
 }
 
 function withKnown(hint: Hint, known: Hint | undefined): Hint {
@@ -145,6 +153,15 @@ function knownHint(policy: Policy, host: Host, port: number): Hint | undefined {
   if (known === undefined) return undefined
   const text = known.say.replaceAll('{host}', host.text).replaceAll('{port}', String(port))
   return { text, remedy: { kind: known.remedy.kind, name: known.remedy.name } }
+}
+
+function inspectionHint(host: Host, port: number, entry: Entry | undefined): Hint {
+  const remedy = { kind: 'inspection', name: 'inspection' } as const
+  const judges = `certain paths or methods of ${quoted(host)}, and TLS inspection is not available yet; plain http is judged`
+  if (entry?.action === 'deny') {
+    return { text: `${named(entry)} refuses ${judges}, or give that rule \`ports: [80]\``, remedy }
+  }
+  return { text: `${named(entry)} allows only ${judges}, or allow the whole host: ${ruleLine(host, port)}`, remedy }
 }
 
 function portHint(host: Host, port: number, entry: Entry | undefined): Hint {
@@ -175,7 +192,6 @@ function methodHint(entry: Entry | undefined): Hint {
 
 function addressHint(host: Host, entry: Entry | undefined, { address, block }: AddressRefusal): Hint {
   const found = host.kind === 'address' ? `${address.text} is not public (${block})` : `resolved to ${address.text} (${block})`
-  const range = `${address.text}/${address.family === 4 ? 32 : 128}`
   if (entry?.feature !== undefined && WORKSPACE_FEATURES.includes(entry.feature)) {
     return {
       text: `${found}: a private endpoint? add its subnet to \`workspace.privateEndpoints\`, or put the name in NO_PROXY`,
@@ -184,14 +200,14 @@ function addressHint(host: Host, entry: Entry | undefined, { address, block }: A
   }
   const where = entry?.origin === 'rule' ? `of ${named(entry)}` : 'of a rule for this host'
   return {
-    text: `${found}; if that is meant, add \`destinations: ["${range}"]\` ${where}, or put the name in NO_PROXY`,
+    text: `${found}; if that is meant, add \`destinations: ["${singleRange(address)}"]\` ${where}, or put the name in NO_PROXY`,
     remedy: { kind: 'destinations', name: entry?.id ?? 'destinations' },
   }
 }
 
 function platformHint(): Hint {
   return {
-    text: `the instance's own metadata and DNS address is never reached through a proxy, which would hand out the gateway's identity; set \`${NO_PROXY_LINE}\``,
+    text: `an address of the Azure host itself, refused in every mode: through a proxy it would answer for the gateway, identity included; on the client set \`${NO_PROXY_LINE}\``,
     remedy: { kind: 'no_proxy', name: 'platform' },
   }
 }
@@ -224,15 +240,23 @@ function quoted(host: Host): string {
   return `\`${host.text}\``
 }
 
-/** The YAML that would allow exactly this host and port. */
+/** The YAML that would allow exactly this host and port, an address outside the public internet included. */
 export function ruleLine(host: Host, port: number): string {
   const ports = DEFAULT_PORTS.includes(port) ? '' : `, ports: [${port}]`
-  return `\`rules: [{ name: ${ruleName(host)}, hosts: [${yamlHost(host)}]${ports} }]\``
+  const special = host.kind === 'address' && specialBlock(host.ip) !== undefined
+  const destinations = special ? `, destinations: ["${singleRange(host.ip)}"]` : ''
+  return `\`rules: [{ name: ${yamlText(ruleName(host))}, hosts: [${yamlText(host.text)}]${ports}${destinations} }]\``
 }
 
-/** An IPv6 literal has colons, which YAML would take for a mapping. */
-function yamlHost(host: Host): string {
-  return host.text.includes(':') ? `"${host.text}"` : host.text
+/** The colons of an IPv6 literal would make a YAML mapping, and a name may be one of YAML's own words. */
+function yamlText(text: string): string {
+  return /:|^(?:true|false|null|[0-9._e-]+)$/i.test(text) ? `"${text}"` : text
+}
+
+/** The range of one address, as `destinations` takes it. */
+function singleRange(ip: IpAddress): string {
+  const address = unmapped(ip)
+  return `${address.text}/${address.family === 4 ? 32 : 128}`
 }
 
 function ruleName(host: Host): string {

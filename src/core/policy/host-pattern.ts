@@ -1,6 +1,7 @@
 import { type Host, parseHost } from '../names/authority.ts'
 import { type Hostname, parseHostname } from '../names/hostname.ts'
-import { unmapped } from '../names/ip.ts'
+import { parseIp, unmapped } from '../names/ip.ts'
+import { quote } from '../names/quote.ts'
 import { err, ok, type Result } from '../result.ts'
 
 /**
@@ -21,17 +22,21 @@ export function parseHostPattern(text: string): Result<HostPattern, string> {
   if (text === '*' || text === '*.')
     return err('`*` would allow every host; list the hosts, or use `mode: report` to see which are asked for')
   if (text.includes('://'))
-    return err(`\`${text}\` is a URL; write the host here, its port in \`ports\` and its path in \`paths\``)
+    return err(`${quote(text)} is a URL; write the host here, its port in \`ports\` and its path in \`paths\``)
   if (text.includes('/'))
-    return err(`\`${text}\` has a \`/\`; write the host here and the path in \`paths\`, or an address range in \`destinations\``)
+    return err(
+      `${quote(text)} has a \`/\`; write the host here and the path in \`paths\`, or an address range in \`destinations\``,
+    )
   if (text.startsWith('*')) {
     const kind = text.startsWith('*.') ? 'under' : 'within'
     const suffix = text.slice(kind === 'under' ? 2 : 1)
-    if (suffix.includes('*')) return err(`\`${text}\`: only one \`*\` is allowed, at the beginning`)
+    if (suffix.includes('*')) return err(`${quote(text)}: only one \`*\` is allowed, at the beginning`)
     const name = canonical(suffix)
     return name.ok ? ok({ kind, suffix: name.value }) : err(name.error)
   }
-  if (text.includes('*')) return err(`\`${text}\`: a \`*\` stands only at the beginning, as in \`*.example.com\``)
+  if (text.includes('*')) return err(`${quote(text)}: a \`*\` stands only at the beginning, as in \`*.example.com\``)
+  if (/^(?:[^:]*|\[.*\]):[0-9]*$/.test(text) && parseIp(text) === undefined)
+    return err(`${quote(text)} has a port; write the host here and the port in \`ports\``)
   // IPv6 is written without brackets in a list of hosts: there is no port it could be confused with.
   const host = parseHost(isIpv6Text(text) ? `[${text}]` : text)
   if (!host.ok) return host
@@ -75,6 +80,6 @@ function isIpv6Text(text: string): boolean {
 
 function canonical(text: string): Result<Hostname, string> {
   const name = parseHostname(text)
-  if (name.ok && name.value !== text) return err(`\`${text}\` is not in normal form; use \`${name.value}\``)
+  if (name.ok && name.value !== text) return err(`${quote(text)} is not in normal form; use \`${name.value}\``)
   return name
 }

@@ -28,7 +28,7 @@ function lintProtocol(entry: Entry, path: (string | number)[]): Problem[] {
   return [
     warning(
       path,
-      `\`${entry.id}\` relays port ${[...ports].join(', ')} unseen: such a tunnel can carry any name and any protocol`,
+      `\`${entry.id}\` relays ${ports.size === 1 ? 'port' : 'ports'} ${[...ports].join(', ')} unseen: such a tunnel can carry any name and any protocol`,
     ),
   ]
 }
@@ -53,8 +53,10 @@ function lintPaths(policy: Policy, entry: Entry, path: (string | number)[]): Pro
 }
 
 function lintInspection(entry: Entry, path: (string | number)[]): Problem[] {
-  const hidden = entry.patterns.filter((pattern) => isConstrained(pattern) && pattern.ports !== 'any' && needsTls(pattern))
-  if (hidden.length === 0 || entry.action === 'deny') return []
+  // Over HTTPS a deny rule that is only reported is not seen, and refuses nothing.
+  if (entry.mode === 'report') return []
+  const hidden = entry.patterns.filter((pattern) => isConstrained(pattern) && needsTls(pattern))
+  if (hidden.length === 0) return []
   const hosts = [...new Set(hidden.map(({ host }) => formatHostPattern(host)))].join(', ')
   return [
     warning(
@@ -65,7 +67,7 @@ function lintInspection(entry: Entry, path: (string | number)[]): Problem[] {
 }
 
 function needsTls(pattern: Pattern): boolean {
-  return pattern.ports !== 'any' && pattern.ports.some((port) => (pattern.protocol ?? defaultProtocol(port)) === 'tls')
+  return pattern.ports === 'any' || pattern.ports.some((port) => (pattern.protocol ?? defaultProtocol(port)) === 'tls')
 }
 
 function samePort(a: Pattern, b: Pattern): boolean {

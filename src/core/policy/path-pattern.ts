@@ -1,4 +1,5 @@
 import micromatch from 'micromatch'
+import { quote } from '../names/quote.ts'
 import { err, ok, type Result } from '../result.ts'
 
 /**
@@ -32,13 +33,13 @@ const PATTERN_CHARACTERS_MAX = 8192
 
 /** Reads one item of `paths`. The error is a sentence with the remedy. */
 export function parsePathPattern(text: string): Result<PathPattern, string> {
-  if (!text.startsWith('/')) return err(`\`${text}\`: a path begins with \`/\``)
-  if (text.includes('?')) return err(`\`${text}\`: the query is not part of the match; leave out \`?\` and what follows`)
-  if (text.includes('**')) return err(`\`${text}\`: write one \`*\`; at the end, \`/*\` covers everything under it`)
+  if (!text.startsWith('/')) return err(`${quote(text)}: a path begins with \`/\``)
+  if (text.includes('?')) return err(`${quote(text)}: the query is not part of the match; leave out \`?\` and what follows`)
+  if (text.includes('**')) return err(`${quote(text)}: write one \`*\`; at the end, \`/*\` covers everything under it`)
   if (text.length > PATTERN_CHARACTERS_MAX) return err(`a path has at most ${PATTERN_CHARACTERS_MAX} characters`)
   const ambiguity = pathAmbiguity(text)
-  if (ambiguity !== undefined) return err(`\`${text}\` can never match: ${ambiguity}`)
-  if (/\*[^/]+\*/.test(text)) return err(`\`${text}\`: only one \`*\` is allowed between two \`/\``)
+  if (ambiguity !== undefined) return err(`${quote(text)} can never match: ${ambiguity}`)
+  if (/\*[^/]+\*/.test(text)) return err(`${quote(text)}: only one \`*\` is allowed between two \`/\``)
 
   const folder = text.endsWith('/*') ? text.slice(0, -1) : undefined
   if (!(folder ?? text).includes('*')) {
@@ -93,7 +94,7 @@ function hidesSeparator(path: string): boolean {
   let text = path
   for (let i = 0; i < DECODINGS_MAX; i++) {
     if (/%(?:25)*(?:2e|2f|5c|00)/i.test(text)) return true
-    const decoded = text.replace(/%[0-9a-f]{2}/gi, (escape) => String.fromCharCode(Number.parseInt(escape.slice(1), 16)))
+    const decoded = text.replace(/%[0-9a-f]{2}/gi, (triplet) => String.fromCharCode(Number.parseInt(triplet.slice(1), 16)))
     if (decoded === text) return false
     text = decoded
   }

@@ -67,22 +67,24 @@ const PROXY_STATUS_ERROR = {
 export function buildAnswer(parts: AnswerParts, hints: HintsSetting): Answer {
   const { reason, requestId, target } = parts
   const { status, means, retryAfterSeconds } = reasonSpec(reason)
+  // Somebody who may not use the gateway learns nothing from it.
   const shown = reason === 'client_not_allowed' ? undefined : target
+  const told = reason !== 'client_not_allowed' && hints === 'full'
   const problem = {
     type: `urn:sallyport:reason:${reason}`,
     title: means,
     status,
     reason,
     ...(shown === undefined ? {} : { host: shown.host.text, port: shown.port }),
-    ...(hints === 'full' && parts.detail !== undefined ? { detail: parts.detail } : {}),
-    ...(hints === 'full' && parts.hint !== undefined ? { hint: parts.hint.text } : {}),
+    ...(told && parts.detail !== undefined ? { detail: parts.detail } : {}),
+    ...(told && parts.hint !== undefined ? { hint: parts.hint.text } : {}),
     requestId,
   }
-  const body = `${JSON.stringify(problem, undefined, 2)}\n`
+  const body = `${escaped(JSON.stringify(problem, undefined, 2))}\n`
   const fields: Field[] = [
     ['Content-Type', 'application/problem+json'],
-    // The body is ASCII or not at all sure to be: counted in UTF-8 bytes.
-    ['Content-Length', String(utf8Length(body))],
+    ['Content-Length', String(body.length)],
+    ['X-Content-Type-Options', 'nosniff'],
     ['Cache-Control', 'no-store'],
     ['Proxy-Status', `sallyport; error=${PROXY_STATUS_ERROR[reason]}; details="${reason}"`],
     ['Sallyport-Reason', reason],
@@ -99,11 +101,10 @@ export function formatClosingAnswer({ status, reasonPhrase, fields, body }: Answ
   return `HTTP/1.1 ${status} ${reasonPhrase}\r\n${lines.join('')}\r\n${body}`
 }
 
-function utf8Length(text: string): number {
-  let length = 0
-  for (const character of text) {
-    const code = character.codePointAt(0) ?? 0
-    length += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4
-  }
-  return length
+/**
+ * The same JSON in printable ASCII without markup: it stays JSON for a reader that guesses another encoding, takes it for HTML
+ * or shows it on a terminal, and has as many bytes as characters.
+ */
+function escaped(json: string): string {
+  return json.replace(/[^\n\x20-\x7e]|[<>]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }

@@ -1,5 +1,5 @@
 import { err, ok, type Result } from '../result.ts'
-import { HelloAssembly, INCOMPLETE, type Incomplete, malformed, type Unreadable } from './tls-handshake.ts'
+import { HelloAssembly, INCOMPLETE, type Incomplete, malformed, TLS_MAJOR, type Unreadable } from './tls-handshake.ts'
 import { TlsVector } from './tls-vector.ts'
 
 export { MAX_HELLO_BYTES } from './tls-handshake.ts'
@@ -97,7 +97,7 @@ function readBody(body: TlsVector): Result<Said, string> {
     compression === undefined
   )
     return err('the ClientHello ends before its extensions')
-  if (version >> 8 !== 3) return err('the ClientHello is not for TLS')
+  if (version >> 8 !== TLS_MAJOR) return err('the ClientHello is not for TLS')
   if (sessionId.left > SESSION_ID_BYTES_MAX) return err(`the session id is longer than ${SESSION_ID_BYTES_MAX} bytes`)
   if (cipherSuites.left === 0 || cipherSuites.left % 2 !== 0) return err('the cipher suites are not a list of pairs of bytes')
   if (compression.left === 0) return err('the compression methods are empty')

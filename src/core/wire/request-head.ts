@@ -20,7 +20,7 @@ export interface HeadLimits {
 
 export interface WireProblem {
   readonly reason: Reason
-  /** What exactly is wrong, lower case; never quotes the client's bytes. */
+  /** What exactly is wrong, lower case; the client's bytes stand in it only as `quote` shows them. */
   readonly detail: string
 }
 
@@ -46,6 +46,7 @@ export function checkHead(head: RequestHead, limits: HeadLimits): Result<BodyFra
   const { target, rawHeaders, httpVersion, method } = head
   if (target.length > limits.targetBytes)
     return err({ reason: 'target_too_long', detail: `more than ${limits.targetBytes} bytes` })
+  if (hasControlCharacter(target) || /[\t ]/.test(target)) return err(malformed('control character or space in the target'))
   if (httpVersion !== '1.1' && httpVersion !== '1.0') return err(malformed('only HTTP/1.0 and HTTP/1.1 are spoken here'))
   if (rawHeaders.length / 2 > limits.headFields)
     return err({ reason: 'head_too_large', detail: `more than ${limits.headFields} fields` })
@@ -92,7 +93,8 @@ function readFraming(
   if (encoding !== undefined) {
     if (length !== undefined) return err(malformed('both Content-Length and Transfer-Encoding'))
     if (httpVersion === '1.0') return err(malformed('Transfer-Encoding in HTTP/1.0'))
-    if (encoding.toLowerCase() !== 'chunked') return err(malformed('Transfer-Encoding is not `chunked`'))
+    // Exactly so: in other spellings it has been taken for `identity` by one reader and for `chunked` by the next.
+    if (encoding !== 'chunked') return err(malformed('Transfer-Encoding is not `chunked`'))
   }
   if (method === 'CONNECT' && (encoding !== undefined || Number(length ?? 0) > 0)) return err(malformed('CONNECT with a body'))
   if (encoding !== undefined) return ok({ kind: 'chunked' })
@@ -137,7 +139,7 @@ export function fieldValue(rawHeaders: readonly string[], name: string): string 
   return undefined
 }
 
-/** RFC 9110 section 5.5: a field value has no control character but the tab. */
+/** RFC 9110 section 5.5: a field value has no control character but the tab; a target has not even that. */
 function hasControlCharacter(value: string): boolean {
   for (let i = 0; i < value.length; i++) {
     const code = value.charCodeAt(i)

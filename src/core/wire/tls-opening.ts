@@ -12,7 +12,8 @@ const SCHEMES = ['http://', 'https://']
 
 /**
  * Names the protocol of a connection by its first bytes, for hints and for choosing a reader; it allows nothing. Looks at no more
- * than 33 bytes, and a decided answer stays whatever follows. Never `tls` where `readClientHello` says `not_tls`, nor the other way round.
+ * than 33 bytes, and a decided answer stays whatever follows. It never says
+ * `tls` where `readClientHello` says `not_tls`, and `http` or `other` only where that does.
  *
  * HTTP is an upper-case method, a space, and what a request target can begin with, so that `EHLO mail.example`, `SSH-2.0-...` and
  * Redis' `GET key` are `other`. The empty line that RFC 9112 section 2.2 lets a server skip is `other` too: no client sends it first.

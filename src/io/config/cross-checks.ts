@@ -4,12 +4,13 @@ import { type IpAddress, unmapped } from '../../core/names/ip.ts'
 import { isLoopback, isUnspecified } from '../../core/names/special-purpose.ts'
 import { type Problem, problem } from '../../core/problem.ts'
 
-/** What is right key by key and cannot be right together, or not yet. */
-export function crossChecks(config: Config): Problem[] {
-  return [...checkAdmin(config), ...checkListeners(config), ...checkTtl(config)]
+/** What is right key by key and cannot be right together. */
+export function checkAgreement(config: Config): Problem[] {
+  return [...checkListeners(config), ...checkTtl(config)]
 }
 
-function checkAdmin({ listen }: Config): Problem[] {
+/** Values, not keys, whose capability has not landed. */
+export function checkAvailability({ listen }: Config): Problem[] {
   if (isOwnLoopback(listen.admin.address)) return []
   const shown = formatListenAddress(listen.admin)
   return [

@@ -5,14 +5,14 @@ import { type CompiledPolicy, compilePolicy } from '../../core/policy/compile.ts
 import type { Problem } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { type Catalogue, readCatalogue } from './catalogue-files.ts'
-import { crossChecks } from './cross-checks.ts'
+import { checkAgreement, checkAvailability } from './cross-checks.ts'
 import { digest } from './digest.ts'
 import type { LocatedProblem } from './located-problem.ts'
 import { readText } from './read-file.ts'
 import { readYaml, type YamlSource } from './read-yaml.ts'
 import { schemaProblems } from './schema-problems.ts'
 
-export { formatProblem, type LocatedProblem } from './located-problem.ts'
+export { formatProblem, type LocatedProblem, printable } from './located-problem.ts'
 
 export interface LoadedConfig {
   /** As the caller gave it. */
@@ -40,15 +40,13 @@ export async function loadConfig(file: string): Promise<Result<LoadedConfig, rea
   const parsed = configSchema.safeParse(raw, { reportInput: true })
   if (!parsed.success) {
     const problems = schemaProblems(parsed.error.issues, source.written)
-    return err([
-      ...inOrder(file, source, problems),
-      ...inOrder(file, source, compileErrors(withoutFaults(raw, problems), catalogue)),
-    ])
+    return err([...inOrder(file, source, problems), ...inOrder(file, source, errorsBeside(problems, raw, catalogue))])
   }
   const config = withAbsolutePaths(parsed.data, dirname(resolve(file)))
-  const found = crossChecks(config)
+  const found = [...checkAvailability(config), ...checkAgreement(config)]
   const compiled = compilePolicy({ config, ...catalogue, digest })
-  if (found.length > 0 || !compiled.ok) return err(inOrder(file, source, [...found, ...(compiled.ok ? [] : compiled.error)]))
+  if (found.length > 0 || !compiled.ok)
+    return err(inOrder(file, source, [...found, ...(compiled.ok ? [] : certain(compiled.error))]))
   return ok({
     file,
     config,
@@ -96,27 +94,60 @@ function inOrder(file: string, source: YamlSource, problems: readonly Problem[])
     .toSorted((a, b) => a.severity.localeCompare(b.severity) || a.place.line - b.place.line || a.place.column - b.place.column)
 }
 
-/** Keys whose values are judged by each other; a fault in one makes what is said of the other a guess. */
-const JUDGED_TOGETHER: Readonly<Record<string, readonly string[]>> = { editions: ['features'] }
-
-/** What is left when every top-level key with a fault in it is taken out, so that the rest can be judged already. */
-function withoutFaults(raw: unknown, problems: readonly Problem[]): unknown {
-  if (typeof raw !== 'object' || raw === null) return {}
-  const faulty = new Set(problems.flatMap(({ path: [top] }) => [String(top), ...(JUDGED_TOGETHER[String(top)] ?? [])]))
-  return Object.fromEntries(Object.entries(raw).filter(([key]) => !faulty.has(key)))
+/** What else is wrong with a file that the schema refuses: every part without a fault of its own is judged already. */
+function errorsBeside(faults: readonly Problem[], raw: unknown, catalogue: Catalogue): readonly Problem[] {
+  const parsed = configSchema.safeParse(withoutFaults(raw, faults))
+  if (!parsed.success) return []
+  const config = parsed.data
+  const compiled = compilePolicy({ config, ...catalogue, digest })
+  const faulty = new Set(faults.map(({ path: [top] }) => top))
+  // Beside a fault stands a default, and what disagrees with a default may agree with what was meant.
+  const agreement = checkAgreement(config).filter(({ path: [top] }) => !faulty.has(top))
+  const errors = compiled.ok ? [] : certain(compiled.error.filter(({ severity }) => severity === 'error'))
+  return [
+    ...checkAvailability(config),
+    ...agreement,
+    ...errors.filter(({ path: [top] }) => top !== 'features' || !faulty.has('editions')),
+  ]
 }
 
-function compileErrors(raw: unknown, catalogue: Catalogue): readonly Problem[] {
-  const parsed = configSchema.safeParse(raw)
-  if (!parsed.success) return []
-  const compiled = compilePolicy({ config: parsed.data, ...catalogue, digest })
-  const errors = compiled.ok ? [] : compiled.error.filter(({ severity }) => severity === 'error')
-  return [...crossChecks(parsed.data), ...errors]
+/** Which features there are depends on the edition: while that is unknown, nothing can be said of them. */
+function certain(problems: readonly Problem[]): readonly Problem[] {
+  if (!problems.some(({ path: [top] }) => top === 'editions')) return problems
+  return problems.filter(({ path: [top] }) => top !== 'features')
+}
+
+/** The file's value without the rules, or the settings of a section, that have a fault. */
+function withoutFaults(raw: unknown, faults: readonly Problem[]): unknown {
+  if (!isMapping(raw)) return {}
+  const rest: Record<string, unknown> = structuredClone(raw)
+  for (const { path } of faults) {
+    const [top, key] = path.map(String)
+    if (top === undefined) return {}
+    const section = rest[top]
+    if (path.length > 1 && isMapping(section) && key !== undefined) delete section[key]
+    else delete rest[top]
+  }
+  return rest
+}
+
+function isMapping(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** `-` is standard output and no path. */
 function withAbsolutePaths(config: Config, folder: string): Config {
-  const { audit, stateDirectory } = config
-  const file = audit.file === '-' ? '-' : resolve(folder, audit.file)
-  return { ...config, audit: { ...audit, file }, stateDirectory: resolve(folder, stateDirectory) }
+  const { audit, inspection, stateDirectory } = config
+  const absolute = (file: string) => resolve(folder, file)
+  return {
+    ...config,
+    audit: { ...audit, file: audit.file === '-' ? '-' : absolute(audit.file) },
+    inspection: {
+      ...inspection,
+      caCertificate: absolute(inspection.caCertificate),
+      caKey: absolute(inspection.caKey),
+      upstreamCa: inspection.upstreamCa.map(absolute),
+    },
+    stateDirectory: absolute(stateDirectory),
+  }
 }

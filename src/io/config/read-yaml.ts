@@ -6,9 +6,11 @@ import {
   isNode,
   isScalar,
   isSeq,
+  Lexer,
   LineCounter,
   type Node,
   type Pair,
+  Parser,
   parseDocument,
   visit,
 } from 'yaml'
@@ -42,18 +44,21 @@ export interface YamlSource {
 /** Aliases count what they stand for: a file of a few lines may not become millions of values. */
 const ALIASES_MAX = 100
 
+/** Open mappings and lists, each of which is two or three of the parser's own levels. The schema has five. */
+const PARSER_LEVELS_MAX = 200
+
 /** More syntax errors than this are echoes of the first ones. */
 const SYNTAX_PROBLEMS_MAX = 10
 
 export function readYaml(text: string): Result<YamlSource, readonly YamlProblem[]> {
   const lines = new LineCounter()
-  const placeOf = (offset: number): Place => {
-    const { line, col } = lines.linePos(offset)
-    return { line, column: col }
-  }
+  const placeOf = (offset: number): Place => placeAt(lines, offset)
   const refuse = (problems: readonly SyntaxProblem[]) =>
     err(problems.slice(0, SYNTAX_PROBLEMS_MAX).map(({ offset, message }) => ({ place: placeOf(offset), message })))
 
+  // First of all: the parser recurses, and at a hundred thousand brackets V8 ends the whole process (nothing to catch).
+  const tooDeep = placeTooDeep(text)
+  if (tooDeep !== undefined) return err([{ place: tooDeep, message: 'this is nested too deeply' }])
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: '1.2', schema: 'core', merge: false })
   const unreadable = [
     ...unreadableCharacters(text),
@@ -81,6 +86,23 @@ export function readShippedYaml(text: string, file: string): unknown {
 }
 
 const TOO_MANY_ALIASES = 'the aliases (`*name`) stand for too much; write the values out'
+
+/** Where the text goes deeper than any config does. The lexer and this parser keep a stack of their own and never recurse. */
+function placeTooDeep(text: string): Place | undefined {
+  const lines = new LineCounter()
+  const parser = new Parser(lines.addNewLine)
+  lines.addNewLine(0)
+  for (const lexeme of new Lexer().lex(text)) {
+    for (const _ of parser.next(lexeme));
+    if (parser.stack.length > PARSER_LEVELS_MAX) return placeAt(lines, parser.offset)
+  }
+  return undefined
+}
+
+function placeAt(lines: LineCounter, offset: number): Place {
+  const { line, col } = lines.linePos(offset)
+  return { line, column: col }
+}
 
 /** YAML 1.2 section 5.1: control characters are no part of a YAML text. The library lets them through. */
 function unreadableCharacters(text: string): SyntaxProblem[] {

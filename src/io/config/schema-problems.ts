@@ -14,32 +14,60 @@ export type Written = (path: Path) => string | undefined
 
 /** Needs issues that carry their input (`reportInput: true`). */
 export function schemaProblems(issues: readonly Issue[], written: Written): Problem[] {
-  return issues.flatMap((issue) => problemsOf(issue, [], written))
+  const found = issues.flatMap((issue) => problemsOf(issue, [], written))
+  // `host` for `hosts` is one mistake: that `hosts` is missing need not be said beside it.
+  return found
+    .filter(({ missing }) => missing === undefined || !found.some(({ meant }) => meant === missing))
+    .map(({ problem }) => problem)
 }
 
-function problemsOf(issue: Issue, above: Path, written: Written): Problem[] {
+interface Finding {
+  readonly problem: Problem
+  /** The required key that is not there, as a path in text. */
+  readonly missing?: string
+  /** The key that an unknown one was most likely meant to be, likewise. */
+  readonly meant?: string
+}
+
+function problemsOf(issue: Issue, above: Path, written: Written): readonly Finding[] {
   const path: Path = [...above, ...issue.path.map((step) => (typeof step === 'symbol' ? String(step) : step))]
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map((key) => ({ ...problem([...path, key], unknownKey(path, key)), at: 'key' as const }))
+      return issue.keys.map((key) => unknownKey(path, key))
     case 'invalid_union':
       return branchOf(issue).flatMap((inner) => problemsOf(inner, path, written))
     case 'invalid_key':
-      return issue.issues.flatMap((inner) => problemsOf(inner, path, written)).map((found) => ({ ...found, at: 'key' as const }))
-    case 'custom':
-      return [problem(path, issue.message)]
+      return issue.issues.flatMap((inner) => problemsOf(inner, path, written)).map(atKey)
     case 'invalid_type':
-      return [problem(path, wrongType(path, issue, written))]
-    case 'invalid_value':
-      return [problem(path, wrongValue(path, issue.values, issue.input, written))]
-    case 'invalid_format':
-      return [problem(path, `${quote(String(issue.input))}: ${issue.message}`)]
-    case 'too_small':
-      return [problem(path, tooSmall(path, issue, written))]
-    case 'too_big':
-      return [problem(path, tooBig(path, issue, written))]
+      return [
+        {
+          problem: problem(path, wrongType(path, issue, written)),
+          ...(issue.input === undefined && { missing: path.join('.') }),
+        },
+      ]
     default:
-      return [problem(path, `${subject(path)} is not valid: ${issue.message.toLowerCase()}`)]
+      return [{ problem: problem(path, wrongContent(path, issue, written)) }]
+  }
+}
+
+function atKey(finding: Finding): Finding {
+  return { ...finding, problem: { ...finding.problem, at: 'key' } }
+}
+
+function wrongContent(path: Path, issue: Issue, written: Written): string {
+  switch (issue.code) {
+    case 'custom':
+      return issue.message
+    case 'invalid_value':
+      return wrongValue(path, issue.values, issue.input, written)
+    case 'invalid_format':
+      return issue.input === '' ? `${subject(path)} is empty` : `${quote(String(issue.input))}: ${issue.message}`
+    case 'too_small':
+      return tooSmall(path, issue, written)
+    case 'too_big':
+      return tooBig(path, issue, written)
+    default:
+      return `${subject(path)} is not valid: ${issue.message.toLowerCase()}`
   }
 }
 
@@ -55,16 +83,21 @@ function isOfOtherType(issue: Issue, mapping: boolean): boolean {
   return issue.code === 'invalid_type' && issue.path.length === 0 && (issue.expected === 'object') !== mapping
 }
 
-function unknownKey(path: Path, key: string): string {
-  if (isPlanned([...path, key])) return `${quote(key)} is not available yet`
-  const valid = keysAt(path)
+function unknownKey(above: Path, key: string): Finding {
+  const path = [...above, key]
+  if (isPlanned(path)) return atKey({ problem: problem(path, `${quote(key)} is not available yet`) })
+  const valid = keysAt(above)
   const nearest = didYouMean(key, valid)
-  if (nearest !== undefined) return `unknown key ${quote(key)}; did you mean \`${nearest}\`?`
+  const remedy = nearest === undefined ? whereElse(key, valid) : `; did you mean \`${nearest}\`?`
+  const finding = atKey({ problem: problem(path, `unknown key ${quote(key)}${remedy}`) })
+  return nearest === undefined ? finding : { ...finding, meant: [...above, nearest].join('.') }
+}
+
+function whereElse(key: string, valid: readonly string[]): string {
   const [elsewhere, ...others] = parentsOf(key)
-  if (elsewhere !== undefined && others.length === 0) {
-    return `unknown key ${quote(key)} here; it belongs ${elsewhere === '' ? 'at the top of the file' : `in \`${elsewhere}\``}`
-  }
-  return `unknown key ${quote(key)}; there ${valid.length === 1 ? 'is' : 'are'} ${valid.map((one) => `\`${one}\``).join(', ')}`
+  if (elsewhere === undefined || others.length > 0)
+    return `; there ${valid.length === 1 ? 'is' : 'are'} ${valid.map((one) => `\`${one}\``).join(', ')}`
+  return ` here; it belongs ${elsewhere === '' ? 'at the top of the file' : `in \`${elsewhere}\``}`
 }
 
 /** Patterns of `NOT_AVAILABLE_YET`: a `*` stands for one key or index. */
@@ -92,7 +125,7 @@ function wrongType(path: Path, issue: Extract<Issue, { code: 'invalid_type' }>, 
   if (path.length === 0) return 'the file is not a mapping; write `key: value` lines, as in `cloud: public`'
   if (input === null) {
     if (typeof path.at(-1) === 'number') return `${subject(path)} is empty; it wants ${wanted}`
-    return `${subject(path)} has no value; it wants ${wanted}. Without the key the default holds`
+    return `${subject(path)} has no value; it wants ${wanted}; without the key the default holds`
   }
   const remedy = typeRemedy(path, expected, input, written)
   return `${subject(path)} wants ${wanted}, found ${found(path, input, written)}${remedy}`
@@ -119,7 +152,7 @@ function wrongValue(path: Path, values: readonly unknown[], input: unknown, writ
   const list = wanted.length > 1 ? `${wanted.slice(0, -1).join(', ')} or ${wanted.at(-1)}` : wanted.join('')
   const nearest = typeof input === 'string' ? didYouMean(input, names) : undefined
   const remedy = nearest === undefined ? '' : `; did you mean \`${nearest}\`?`
-  if (input === null) return `${subject(path)} has no value; it wants ${list}. Without the key the default holds`
+  if (input === null) return `${subject(path)} has no value; it wants ${list}; without the key the default holds`
   return `${subject(path)} wants ${list}, found ${found(path, input, written)}${remedy}`
 }
 

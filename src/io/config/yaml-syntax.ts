@@ -27,14 +27,14 @@ const MESSAGES: Readonly<Record<string, (text: string, error: ParserError) => st
   BLOCK_AS_IMPLICIT_KEY: () =>
     'a value with `: ` in it, or lines indented under a value; put the value in quotes, or the lines under a key of their own',
   BLOCK_IN_FLOW: () => 'inside `[...]` and `{...}` there is no indented block; write all of it with brackets, or none',
-  DUPLICATE_KEY: (text, { pos }) => `${quote(text.slice(pos[0], pos[1]))} is here twice; keep one`,
+  DUPLICATE_KEY: (text, { pos }) => `the key ${quote(keyAt(text, pos[0]))} is here twice; keep one`,
   KEY_OVER_1024_CHARS: () => 'a key is longer than 1024 characters',
   MISSING_CHAR: (_, { message }) => missingCharacter(message),
-  MULTILINE_IMPLICIT_KEY: () => 'a key goes over several lines; is there a `:` missing, or an indentation wrong?',
+  MULTILINE_IMPLICIT_KEY: () => 'a key goes over several lines; is a `:` or the space after it missing, or an indentation wrong?',
   MULTIPLE_ANCHORS: () => 'a value has two anchors; leave them out',
   MULTIPLE_DOCS: () => 'a second document begins here; a config file is one document, so take the `---` out',
   MULTIPLE_TAGS: () => 'a value has two tags; leave them out',
-  RESOURCE_EXHAUSTION: () => 'the brackets are nested too deeply',
+  RESOURCE_EXHAUSTION: () => 'this is nested too deeply',
   TAB_AS_INDENT: () => 'a tab indents this line; use spaces',
   TAG_RESOLVE_FAILED: (text, { pos }) =>
     `the tag ${quote(text.slice(pos[0], pos[1]))} has no meaning here; leave it out, or put the value in quotes`,
@@ -48,6 +48,11 @@ export function syntaxProblem(error: ParserError, text: string): SyntaxProblem {
   const [offset] = error.pos
   const message = MESSAGES[error.code]?.(text, error) ?? `this is not valid YAML: ${firstLine(error.message)}`
   return { offset: Math.min(offset, text.length), message }
+}
+
+/** The parser gives only where a key begins. */
+function keyAt(text: string, offset: number): string {
+  return /^(?:"[^"\n]*"|'[^'\n]*'|[^\s:,{}[\]]+)/.exec(text.slice(offset, offset + 128))?.[0] ?? ''
 }
 
 function openBracket(message: string): string {

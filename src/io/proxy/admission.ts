@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache'
 import type { Limits } from '../../core/config.ts'
+import { LRUCache } from '../lru.ts'
 
 export type LimitName = 'tunnels' | 'tunnels_per_client' | 'requests_per_second_per_client' | 'connections'
 

@@ -1,39 +1,45 @@
 import type { Socket } from 'node:net'
 import type { Authority } from '../../core/names/authority.ts'
 import { type IpAddress, parseIp, unmapped } from '../../core/names/ip.ts'
-import type { Ruling } from '../../core/policy/enforce.ts'
 import type { Dialled } from './dial.ts'
 
-/** A tunnel whose inside is plain HTTP: every request in it is judged, and must be for its host. */
+/** A tunnel whose inside is HTTP in sight: every request in it is judged, and must be for its host. */
 export interface HttpSession {
+  /** `https` came out of TLS that was ended here. */
+  readonly scheme: 'http' | 'https'
   readonly authority: Authority
   /** Id of the CONNECT. */
   readonly parent: string
-  readonly ruling: Extract<Ruling, { verdict: 'allow' }>
   /** The connection that was made before the 200, for the first request. */
   dialled: Dialled | undefined
 }
 
-/** One client connection on a listener. */
+/** One client connection on a listener, or what was found inside one. */
 export class ClientConnection {
+  /** Where answers go: the TCP connection, or the TLS inside it. */
   readonly socket: Socket
   /** Key of the listener in `listen`. */
   readonly listener: string
   readonly client: IpAddress
   readonly clientPort: number
+  readonly session: HttpSession | undefined
   /** Requests whose answers are not finished. */
   pending = 0
   /** Nothing more is read as a request: the last answer has been given, or the connection became a tunnel. */
   closing = false
-  session: HttpSession | undefined
 
-  constructor(socket: Socket, listener: string) {
+  constructor(
+    socket: Socket,
+    listener: string,
+    outer?: { readonly connection: ClientConnection; readonly session: HttpSession },
+  ) {
     this.socket = socket
     this.listener = listener
-    const address = parseIp(socket.remoteAddress?.replace(/%.*$/, '') ?? '')
+    this.session = outer?.session
+    const address = outer?.connection.client ?? parseIp(socket.remoteAddress?.replace(/%.*$/, '') ?? '')
     // A peer that has gone before it was accepted has no address; it matches no range that anybody would allow.
     this.client = unmapped(address ?? NO_ADDRESS)
-    this.clientPort = socket.remotePort ?? 0
+    this.clientPort = outer?.connection.clientPort ?? socket.remotePort ?? 0
   }
 }
 

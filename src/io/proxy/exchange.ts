@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
 import type { AuditEvent, AuditVerdict, RequestKind, TunnelEnd } from '../../core/audit-event.ts'
-import type { Generation } from '../../core/generation.ts'
 import type { Authority } from '../../core/names/authority.ts'
 import { addressHost, formatAuthority } from '../../core/names/authority.ts'
 import type { IpAddress } from '../../core/names/ip.ts'
@@ -12,6 +11,7 @@ import type { AddressRefusal } from '../../core/policy/vet.ts'
 import { type Answer, buildAnswer } from '../../core/wire/answer.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { ClientConnection } from './client-connection.ts'
+import type { Generation } from './generation.ts'
 
 /** A refusal with what only the dialler knows. */
 export interface Refusal extends Denial {
@@ -40,6 +40,8 @@ export class Exchange {
   parent: string | undefined
   method: string | undefined
   target: Authority | undefined
+  /** Server name in the TLS opening, as the client sent it. */
+  serverName: string | undefined
   pathAndQuery: string | undefined
   entry: Entry | undefined
   /** What report mode let pass. */
@@ -96,6 +98,17 @@ export class Exchange {
     this.#write(wouldDeny === undefined ? 'allow' : 'would_deny', wouldDeny?.reason, undefined, relayed)
   }
 
+  /** Records a tunnel that was allowed and whose client did not finish its handshake with us. */
+  handshakeFailed(cause: string): void {
+    if (this.#settled) return
+    this.#hint = cause === 'client_distrusts_ca' ? DISTRUST_HINT : undefined
+    this.#write('error', undefined, `the client's TLS handshake failed: ${cause}`, {
+      bytesUp: 0,
+      bytesDown: 0,
+      endedBy: 'client',
+    })
+  }
+
   #count(event: AuditVerdict, reason: Reason | undefined): void {
     if (this.#counted) return
     this.#counted = true
@@ -105,7 +118,7 @@ export class Exchange {
   #write(event: AuditVerdict, reason: Reason | undefined, detail: string | undefined, relayed: Partial<Relayed>): void {
     this.#settled = true
     const { policy, config } = this.generation
-    const { parent, method, address } = this
+    const { parent, method, address, serverName } = this
     const line: AuditEvent = {
       time: new Date().toISOString(),
       id: this.id,
@@ -115,6 +128,7 @@ export class Exchange {
       clientPort: this.connection.clientPort,
       ...(method === undefined ? {} : { method }),
       ...this.#path(config.audit.query),
+      ...(serverName === undefined ? {} : { sni: serverName }),
       ...(reason === undefined ? {} : { reason }),
       ...(this.#hint === undefined ? {} : { hint: this.#hint.text }),
       ...(detail === undefined ? {} : { detail }),
@@ -144,4 +158,9 @@ export class Exchange {
     const end = query === 'keep' ? -1 : this.pathAndQuery.indexOf('?')
     return { path: end < 0 ? this.pathAndQuery : this.pathAndQuery.slice(0, end) }
   }
+}
+
+const DISTRUST_HINT: Hint = {
+  text: 'the client does not trust the CA of the inspection; `sallyport ca show` tells how each tool does',
+  remedy: { kind: 'inspection', name: 'client_trust' },
 }

@@ -8,9 +8,10 @@ export class HeldBytes {
   readonly #socket: Socket
   readonly #limit: number
   readonly #chunks: Buffer[] = []
+  #taken = 0
   #length = 0
   #onMore: (() => void) | undefined
-  /** The client has sent all it will send. */
+  /** The client has sent all it will send, or has gone. */
   ended = false
 
   constructor(socket: Socket, first: Buffer, limit: number) {
@@ -18,12 +19,14 @@ export class HeldBytes {
     this.#limit = limit
     socket.on('data', this.#onData)
     socket.on('end', this.#onEnd)
+    socket.on('close', this.#onEnd)
     if (first.length > 0) this.#onData(first)
     else socket.resume()
   }
 
-  get length(): number {
-    return this.#length
+  /** No more is taken in. */
+  get isFull(): boolean {
+    return this.#length >= this.#limit
   }
 
   /** Everything held so far. */
@@ -32,7 +35,14 @@ export class HeldBytes {
     return only === undefined ? Buffer.alloc(0) : others.length === 0 ? only : Buffer.concat(this.#chunks)
   }
 
-  /** Calls back on every further chunk and at the end. */
+  /** The pieces that came since the last call. */
+  takeNew(): readonly Buffer[] {
+    const fresh = this.#chunks.slice(this.#taken)
+    this.#taken = this.#chunks.length
+    return fresh
+  }
+
+  /** Calls back on every further piece and at the end. */
   onMore(callback: () => void): void {
     this.#onMore = callback
   }
@@ -41,6 +51,7 @@ export class HeldBytes {
   release(): Buffer {
     this.#socket.off('data', this.#onData)
     this.#socket.off('end', this.#onEnd)
+    this.#socket.off('close', this.#onEnd)
     this.#onMore = undefined
     this.#socket.pause()
     return this.bytes()
@@ -49,7 +60,7 @@ export class HeldBytes {
   readonly #onData = (chunk: Buffer) => {
     this.#chunks.push(chunk)
     this.#length += chunk.length
-    if (this.#length >= this.#limit) this.#socket.pause()
+    if (this.isFull) this.#socket.pause()
     else this.#socket.resume()
     this.#onMore?.()
   }

@@ -2,12 +2,16 @@ import type { IncomingMessage } from 'node:http'
 import { decide, type EgressRequest } from '../../core/policy/decide.ts'
 import { enforce, type Ruling } from '../../core/policy/enforce.ts'
 import { err, ok, type Result } from '../../core/result.ts'
-import { type BodyFraming, checkHead, type RequestTarget, readTarget, type WireProblem } from '../../core/wire/request-head.ts'
+import {
+  type BodyFraming,
+  checkHead,
+  type RequestHead,
+  type RequestTarget,
+  readTarget,
+  type WireProblem,
+} from '../../core/wire/request-head.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import type { ProxyContext } from './proxy-context.ts'
-
-/** Inspection has not landed: hosts that need it over TLS are refused. */
-const INSPECTION_AVAILABLE = false
 
 export type Allowed = Extract<Ruling, { verdict: 'allow' }>
 
@@ -17,6 +21,11 @@ export interface JudgedHead {
   readonly target: RequestTarget
 }
 
+/** The head of a request as Node's HTTP/1.1 parser gives it. */
+export function headOf({ method = '', url = '', httpVersion, rawHeaders }: IncomingMessage): RequestHead {
+  return { method, target: url, httpVersion, rawHeaders }
+}
+
 /**
  * The steps before any decision, in the order that says least to whom it does not concern: the client, the gateway's state,
  * the client's rate, then the wire.
@@ -24,15 +33,13 @@ export interface JudgedHead {
 export function judgeHead(
   context: ProxyContext,
   exchange: Exchange,
-  req: IncomingMessage,
+  head: RequestHead,
 ): Result<JudgedHead, Refusal | WireProblem> {
   const { config } = exchange.generation
   if (!config.clients.allow.contains(exchange.connection.client)) return err({ reason: 'client_not_allowed' })
   if (context.isDraining()) return err({ reason: 'draining' })
   if (!context.admission.takeRequest(exchange.connection.client.text, performance.now())) return err({ reason: 'client_limit' })
-  const { method = '', url = '', httpVersion, rawHeaders } = req
-  exchange.method = method
-  const head = { method, target: url, httpVersion, rawHeaders }
+  exchange.method = head.method
   const framing = checkHead(head, config.limits)
   if (!framing.ok) return framing
   const target = readTarget(head)
@@ -41,12 +48,9 @@ export function judgeHead(
 
 /** Decision, mode and what this gateway can do, in one. Notes on the exchange what decided. */
 export function rule(exchange: Exchange, request: EgressRequest): Result<Allowed, Refusal> {
-  const { policy } = exchange.generation
-  const ruling = enforce(decide(policy, request), {
-    mode: policy.mode,
-    port: request.port,
-    inspectionAvailable: INSPECTION_AVAILABLE,
-  })
+  const { policy, inspection } = exchange.generation
+  const inspectionAvailable = inspection?.permits(request.host) ?? false
+  const ruling = enforce(decide(policy, request), { mode: policy.mode, port: request.port, inspectionAvailable })
   exchange.entry = ruling.entry
   if (ruling.verdict === 'deny') return err(ruling)
   exchange.wouldDeny = ruling.wouldDeny

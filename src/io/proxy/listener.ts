@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import type { RequestKind } from '../../core/audit-event.ts'
 import type { Limits } from '../../core/config.ts'
 import type { ListenAddress } from '../../core/listen-address.ts'
@@ -9,8 +10,11 @@ import { answerAndClose } from './closing.ts'
 import { KEEP_ALIVE_PROBE_MS } from './dial.ts'
 import { Exchange } from './exchange.ts'
 import type { Forwarder } from './forward.ts'
+import { Http2Inside } from './http2-inside.ts'
+import { headOf } from './judge.ts'
 import { wireProblemOf } from './parser-error.ts'
 import type { ProxyContext } from './proxy-context.ts'
+import { Http1Responder } from './responder.ts'
 import { openTunnel } from './tunnel.ts'
 import { forwardWebSocket } from './websocket.ts'
 
@@ -26,6 +30,7 @@ export class ProxyListener {
   readonly #context: ProxyContext
   readonly #forwarder: Forwarder
   readonly #server: Server
+  readonly #http2: Http2Inside
   readonly #connections = new WeakMap<Socket, ClientConnection>()
   readonly #sockets = new Set<Socket>()
 
@@ -49,6 +54,11 @@ export class ProxyListener {
     // Node would silently drop the fields past 2,000; ours are counted and refused.
     this.#server.maxHeadersCount = 0
     this.#server.maxConnections = limits.connections
+    this.#http2 = new Http2Inside(limits, {
+      exchange: (connection) => this.#exchange(connection, 'inspected'),
+      forward: (request) => forwarder.forward(request),
+      onFault: (error) => this.#fault(error),
+    })
     this.#listen()
   }
 
@@ -102,7 +112,7 @@ export class ProxyListener {
   /** An unexpected error ends one connection, never the process. */
   #guard(socket: Socket, handle: () => void | Promise<void>): void {
     const fail = (error: unknown) => {
-      this.#context.log.error({ listener: this.name, err: error }, 'request handler failed')
+      this.#fault(error)
       socket.destroy()
     }
     try {
@@ -110,6 +120,10 @@ export class ProxyListener {
     } catch (error) {
       fail(error)
     }
+  }
+
+  #fault(error: unknown): void {
+    this.#context.log.error({ listener: this.name, err: error }, 'request handler failed')
   }
 
   #connection(socket: Socket): ClientConnection {
@@ -133,10 +147,7 @@ export class ProxyListener {
     // Node would answer this CONNECT before the request ahead of it: the client would take our 200 for that answer.
     if (connection.pending > 0 || connection.closing) return void socket.destroy()
     connection.closing = true
-    await openTunnel(this.#context, this.#exchange(connection, 'connect'), req, head, () => {
-      connection.closing = false
-      this.#parse(socket)
-    })
+    await openTunnel(this.#context, this.#exchange(connection, 'connect'), req, head, (inside) => this.#serveInside(inside))
   }
 
   async #onUpgrade(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
@@ -158,6 +169,14 @@ export class ProxyListener {
     this.#parse(socket)
   }
 
+  /** A tunnel's inside that is HTTP in sight: parsed like a connection of its own. */
+  #serveInside(inside: ClientConnection): void {
+    const { socket } = inside
+    this.#connections.set(socket, inside)
+    if (socket instanceof TLSSocket && socket.alpnProtocol === 'h2') this.#http2.serve(inside)
+    else this.#parse(socket)
+  }
+
   /** Gives a connection that was taken from the HTTP parser back to it. */
   #parse(socket: Socket): void {
     this.#server.emit('connection', socket)
@@ -170,7 +189,14 @@ export class ProxyListener {
     if (connection.closing) return
     connection.pending++
     res.once('close', () => connection.pending--)
-    await this.#forwarder.forward(this.#exchange(connection, 'forward'), req, res, expectsContinue)
+    await this.#forwarder.forward({
+      exchange: this.#exchange(connection, connection.session?.scheme === 'https' ? 'inspected' : 'forward'),
+      head: headOf(req),
+      expectsContinue,
+      responder: new Http1Responder(connection, req, res),
+      req,
+      res,
+    })
   }
 
   /** What the parser refused: an answer if none is under way, and the end of the connection. */

@@ -1,10 +1,10 @@
 import { Agent } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { LRUCache } from 'lru-cache'
-import type { Authority } from '../../core/names/authority.ts'
 import { formatAuthority } from '../../core/names/authority.ts'
+import { LRUCache } from '../lru.ts'
 import type { Destination } from './dial.ts'
+import type { ForwardPlan } from './forward-plan.ts'
 
 /** Origins whose idle connections are kept; the one used longest ago makes way. */
 const MAX_ORIGINS = 512
@@ -54,7 +54,7 @@ export class OriginAgent extends Agent {
 }
 
 /**
- * Idle origin connections, kept by policy generation, host, port and vetted addresses: when any of them changes, the old
+ * Idle origin connections, kept by policy generation, scheme, host, port and vetted addresses: when any of them changes, the old
  * connections are not used again.
  */
 export class OriginPool {
@@ -65,9 +65,13 @@ export class OriginPool {
     this.#idleMs = idleMs
   }
 
-  agentFor(generation: number, authority: Authority, { addresses, port }: Destination): OriginAgent {
+  agentFor(
+    generation: number,
+    { scheme, authority }: Pick<ForwardPlan, 'scheme' | 'authority'>,
+    { addresses, port }: Destination,
+  ): OriginAgent {
     const vetted = addresses.map(({ text }) => text).sort()
-    const key = `${generation} ${formatAuthority(authority)} ${port} ${vetted.join(' ')}`
+    const key = `${generation} ${scheme} ${formatAuthority(authority)} ${port} ${vetted.join(' ')}`
     let agent = this.#agents.get(key)
     if (agent === undefined) {
       agent = new OriginAgent(this.#idleMs())

@@ -1,8 +1,8 @@
-import type { Generation } from '../../core/generation.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Admission } from './admission.ts'
 import type { Dialer } from './dial.ts'
+import type { Generation } from './generation.ts'
 import type { Tunnels } from './tunnels.ts'
 
 /** What the proxy's parts share. */

@@ -1,8 +1,8 @@
 import { Resolver as CaresResolver, type RecordWithTtl } from 'node:dns'
-import { LRUCache } from 'lru-cache'
 import type { Hostname } from '../../core/names/hostname.ts'
 import { type IpAddress, parseIp } from '../../core/names/ip.ts'
 import { err, ok, type Result } from '../../core/result.ts'
+import { LRUCache } from '../lru.ts'
 import { HostsFile } from './hosts-file.ts'
 
 export interface ResolverOptions {

@@ -1,28 +1,42 @@
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import { letsThrough } from '../../core/policy/enforce.ts'
+import { judgeHello } from '../../core/policy/judge-opening.ts'
+import { err, type Result } from '../../core/result.ts'
+import { ACCESS_DENIED_ALERT } from '../../core/wire/client-hello.ts'
 import { StreamRelay } from '../relay/stream-relay.ts'
-import { answerAndClose } from './closing.ts'
+import type { Inspection } from '../tls/inspection.ts'
+import { interceptTls } from '../tls/intercept.ts'
+import { ClientConnection, type HttpSession } from './client-connection.ts'
+import { answerAndClose, endAndLinger } from './closing.ts'
 import type { Dialled } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { HeldBytes } from './held-bytes.ts'
-import { type Allowed, judgeHead, rule } from './judge.ts'
+import { type Allowed, headOf, judgeHead, rule } from './judge.ts'
+import { type OpeningVerdict, TlsOpening } from './opening.ts'
 import type { ProxyContext } from './proxy-context.ts'
 
 /** RFC 9110 section 9.3.6: a 2xx to CONNECT has neither body nor framing. */
 const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n'
 
+const TLS_HANDSHAKE = 22
+
+/** Takes a connection that carries HTTP in sight: plain, or out of TLS that was ended here. */
+export type ServeHttp = (connection: ClientConnection) => void
+
 /**
- * The life of a CONNECT: judge, resolve, vet, dial, and only then the 200. What the client sends in the meantime is held, never
- * parsed as a request, and dropped with the connection where the tunnel is refused.
+ * The life of a CONNECT: judge, resolve, vet, dial, and only then the 200; then nothing flows either way until the opening is
+ * judged. What the client sends in the meantime is held, never parsed as a request, and dropped with the connection where the
+ * tunnel is refused.
  *
  * @param head what came with the CONNECT
- * @param serveHttp hands the client's connection to the HTTP parser, for a tunnel that carries plain HTTP
  */
 export async function openTunnel(
   context: ProxyContext,
   exchange: Exchange,
   req: IncomingMessage,
   head: Buffer,
-  serveHttp: () => void,
+  serveHttp: ServeHttp,
 ): Promise<void> {
   const { socket, client } = exchange.connection
   const held = new HeldBytes(socket, head, exchange.generation.config.limits.heldBytes)
@@ -34,74 +48,132 @@ export async function openTunnel(
   if (!ruling.ok) return refuse(ruling.error)
   const full = context.admission.takeTunnel(client.text)
   if (full !== undefined) return refuse({ reason: full })
-  const tunnel = new Tunnel(context, exchange, ruling.value, held)
-  await tunnel.open(serveHttp)
+  try {
+    await new Tunnel(context, exchange, ruling.value, held, serveHttp).open()
+  } finally {
+    context.tunnels.remove(exchange.id)
+    context.admission.releaseTunnel(client.text)
+  }
 }
 
-function judgeConnect(context: ProxyContext, exchange: Exchange, req: IncomingMessage) {
-  const judged = judgeHead(context, exchange, req)
+function judgeConnect(context: ProxyContext, exchange: Exchange, req: IncomingMessage): Result<Allowed, Refusal> {
+  const judged = judgeHead(context, exchange, headOf(req))
   if (!judged.ok) return judged
   const { target } = judged.value
-  if (target.form !== 'authority')
-    return { ok: false, error: { reason: 'malformed_request', detail: 'CONNECT without an authority' } } as const
+  if (target.form !== 'authority') return err({ reason: 'malformed_request', detail: 'CONNECT without an authority' })
   exchange.target = target.authority
   // A CONNECT inside a tunnel would be a second, unjudged way out of it.
-  if (exchange.connection.session !== undefined) {
-    return { ok: false, error: { reason: 'host_mismatch', detail: 'CONNECT inside a tunnel' } } as const
-  }
+  if (exchange.connection.session !== undefined) return err({ reason: 'method_not_listed', detail: 'CONNECT inside a tunnel' })
   return rule(exchange, target.authority)
 }
 
-/** A tunnel from its admission to its end. Its place is given back exactly once, whatever happens. */
+/** A tunnel from its admission to its end. */
 class Tunnel {
   readonly #context: ProxyContext
   readonly #exchange: Exchange
   readonly #ruling: Allowed
   readonly #held: HeldBytes
+  readonly #socket: Socket
+  readonly #opening: TlsOpening | undefined
+  readonly #serveHttp: ServeHttp
+  /** Report mode let an opening through that cannot be looked into. */
+  #passesUnseen = false
 
-  constructor(context: ProxyContext, exchange: Exchange, ruling: Allowed, held: HeldBytes) {
+  constructor(context: ProxyContext, exchange: Exchange, ruling: Allowed, held: HeldBytes, serveHttp: ServeHttp) {
     this.#context = context
     this.#exchange = exchange
     this.#ruling = ruling
     this.#held = held
+    this.#serveHttp = serveHttp
+    this.#socket = exchange.connection.socket
+    const { target, generation } = exchange
+    if (target !== undefined && ruling.protocol === 'tls') {
+      this.#opening = new TlsOpening(held, (hello) => judgeHello(hello, target, generation.config.inspection.ech))
+    }
   }
 
-  async open(serveHttp: () => void): Promise<void> {
-    const { socket } = this.#exchange.connection
-    try {
-      const dialled = await this.#dial()
-      if (dialled === undefined) return
-      socket.write(ESTABLISHED)
+  async open(): Promise<void> {
+    // A hello that came with the CONNECT can still be refused in plain words.
+    if (this.#refusedEarly()) return
+    const dialled = await this.#dial()
+    if (dialled === undefined) return
+    if (this.#refusedEarly()) return void dialled.socket.destroy()
+    this.#socket.write(ESTABLISHED)
+    this.#context.telemetry.metrics.setupSeconds.observe(this.#exchange.elapsedMs / 1000)
+    // Nobody reads from it before the opening is judged, but somebody must hear it break.
+    dialled.socket.on('error', () => dialled.socket.destroy())
+    if (this.#opening === undefined) {
       this.#exchange.allowed()
-      this.#context.telemetry.metrics.setupSeconds.observe(this.#exchange.elapsedMs / 1000)
-      await (this.#ruling.protocol === 'http' ? this.#serveHttp(dialled, serveHttp) : this.#carry(dialled))
-    } finally {
-      this.#context.tunnels.remove(this.#exchange.id)
-      this.#context.admission.releaseTunnel(this.#exchange.connection.client.text)
+      return this.#ruling.protocol === 'http' ? this.#serve('http', this.#socket, dialled) : this.#carry(dialled)
     }
+    const { limits } = this.#exchange.generation.config
+    if (!this.#isAcceptable(await this.#opening.wait(limits.openingSeconds * 1000))) return void dialled.socket.destroy()
+    this.#exchange.allowed()
+    const { inspection } = this.#exchange.generation
+    return this.#ruling.inspect && !this.#passesUnseen && inspection !== undefined
+      ? this.#inspect(inspection, dialled)
+      : this.#carry(dialled)
+  }
+
+  /** Whether what has arrived before the 200 refuses the tunnel already. */
+  #refusedEarly(): boolean {
+    const verdict = this.#opening?.now()
+    if (verdict === undefined || verdict.kind === 'timeout' || verdict.kind === 'closed') return false
+    const denial = this.#denialOf(verdict)
+    if (denial === undefined) return false
+    this.#held.release()
+    answerAndClose(this.#socket, this.#exchange.refuse(denial))
+    return true
+  }
+
+  /** After the 200 a refusal can only be an alert, where the client speaks TLS, and the end of the connection. */
+  #isAcceptable(verdict: OpeningVerdict): boolean {
+    if (verdict.kind === 'closed' || this.#socket.destroyed) {
+      this.#held.release()
+      this.#exchange.served({ bytesUp: 0, bytesDown: 0, endedBy: 'client' })
+      this.#socket.destroySoon()
+      return false
+    }
+    const denial = verdict.kind === 'timeout' ? ({ reason: 'opening_timeout' } as const) : this.#denialOf(verdict)
+    if (denial === undefined) return true
+    const speaksTls = this.#held.release()[0] === TLS_HANDSHAKE
+    this.#exchange.refuse(denial)
+    endAndLinger(this.#socket, speaksTls ? ACCESS_DENIED_ALERT : '')
+    return false
+  }
+
+  /** The verdict after the mode: what report mode lets through is noted. */
+  #denialOf(verdict: Extract<OpeningVerdict, { kind: 'hello' | 'refused' }>): Refusal | undefined {
+    if (verdict.kind === 'hello') this.#exchange.serverName = verdict.hello.serverNames[0]
+    const { denial } = verdict
+    if (denial === undefined) return undefined
+    const named = this.#exchange.entry === undefined ? denial : { ...denial, entry: this.#exchange.entry }
+    if (!letsThrough(denial.reason, this.#exchange.generation.policy.mode)) return named
+    this.#exchange.wouldDeny ??= named
+    this.#passesUnseen = true
+    return undefined
   }
 
   /** The connected origin, or nothing where the client was refused or has gone. */
   async #dial(): Promise<Dialled | undefined> {
-    const { connection, generation, target } = this.#exchange
-    const { socket } = connection
+    const { generation, target } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
     const gone = new AbortController()
     const onClose = () => gone.abort()
-    socket.once('close', onClose)
+    this.#socket.once('close', onClose)
     const dialled = await this.#context.dialer.dial(
       { policy: generation.policy, ...target, entry: this.#ruling.entry },
       gone.signal,
     )
-    socket.off('close', onClose)
-    if (socket.destroyed) {
+    this.#socket.off('close', onClose)
+    if (this.#socket.destroyed) {
       if (dialled.ok) dialled.value.socket.destroy()
       this.#exchange.served({ bytesUp: 0, bytesDown: 0, endedBy: 'client' })
       return undefined
     }
     if (!dialled.ok) {
       this.#held.release()
-      answerAndClose(socket, this.#exchange.refuse(dialled.error))
+      answerAndClose(this.#socket, this.#exchange.refuse(dialled.error))
       return undefined
     }
     this.#exchange.address = { ip: dialled.value.address, port: dialled.value.port }
@@ -110,9 +182,8 @@ class Tunnel {
 
   /** Relays until both sides have ended. */
   async #carry(dialled: Dialled): Promise<void> {
-    const { connection, generation } = this.#exchange
-    const { limits } = generation.config
-    const relay = new StreamRelay(connection.socket, dialled.socket, {
+    const { limits } = this.#exchange.generation.config
+    const relay = new StreamRelay(this.#socket, dialled.socket, {
       initialUp: this.#held.release(),
       idleMs: limits.tunnelIdleSeconds * 1000,
       lifetimeMs: limits.tunnelLifetimeSeconds * 1000,
@@ -131,40 +202,49 @@ class Tunnel {
     this.#exchange.served(result)
   }
 
-  /** The client goes on in plain HTTP; each request is an exchange of its own. */
-  #serveHttp(dialled: Dialled, serveHttp: () => void): Promise<void> {
-    const { connection, target } = this.#exchange
-    const { socket } = connection
+  /** Ends the client's TLS here; the origin's handshake waits for the first allowed request. */
+  async #inspect(inspection: Inspection, dialled: Dialled): Promise<void> {
+    const { target, serverName, generation } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
-    const session = {
-      authority: target,
-      parent: this.#exchange.id,
-      ruling: this.#ruling,
-      dialled: dialled as Dialled | undefined,
-    }
-    connection.session = session
-    // Not used while it waits for the first request, but somebody must hear it break.
-    dialled.socket.on('error', () => dialled.socket.destroy())
+    const intercepted = await interceptTls(this.#socket, {
+      context: inspection.contexts.contextFor(target.host),
+      initial: this.#held.release(),
+      serverName,
+      deadlineMs: generation.config.limits.openingSeconds * 1000,
+    })
+    if (intercepted.ok) return this.#serve('https', intercepted.value, dialled)
+    dialled.socket.destroy()
+    this.#context.telemetry.metrics.tlsHandshakeFailures.inc({ cause: intercepted.error })
+    this.#exchange.handshakeFailed(intercepted.error)
+  }
+
+  /** The client goes on in HTTP that is in sight; each request is an exchange of its own. */
+  #serve(scheme: HttpSession['scheme'], inside: Socket, dialled: Dialled): Promise<void> {
+    const { connection, target } = this.#exchange
+    if (target === undefined) throw new Error('a tunnel without a target')
+    const session: HttpSession = { scheme, authority: target, parent: this.#exchange.id, dialled }
+    const { bytesRead, bytesWritten } = this.#socket
     this.#context.tunnels.add({
       exchange: this.#exchange,
       since: new Date(),
-      bytesUp: () => socket.bytesRead,
-      bytesDown: () => socket.bytesWritten,
-      end: () => socket.destroySoon(),
+      bytesUp: () => this.#socket.bytesRead - bytesRead,
+      bytesDown: () => this.#socket.bytesWritten - bytesWritten,
+      end: () => inside.destroySoon(),
     })
     const done = new Promise<void>((resolve) => {
-      socket.once('close', () => {
+      inside.once('close', () => {
         session.dialled?.socket.destroy()
+        // What was relayed is told by the lines of the requests inside.
         this.#exchange.served({ bytesUp: 0, bytesDown: 0, endedBy: 'client' })
         resolve()
       })
     })
-    const early = this.#held.release()
-    if (this.#held.ended) socket.destroySoon()
-    else {
-      if (early.length > 0) socket.unshift(early)
-      serveHttp()
+    if (scheme === 'http') {
+      const early = this.#held.release()
+      if (this.#held.ended) inside.destroySoon()
+      else if (early.length > 0) inside.unshift(early)
     }
+    if (!inside.destroyed) this.#serveHttp(new ClientConnection(inside, connection.listener, { connection, session }))
     return done
   }
 }

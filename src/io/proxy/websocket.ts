@@ -1,11 +1,14 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import { parseIp } from '../../core/names/ip.ts'
 import { type Field, requestFields, responseFields } from '../../core/wire/fields.ts'
 import { StreamRelay } from '../relay/stream-relay.ts'
 import { answerAndClose } from './closing.ts'
 import type { Exchange, Refusal } from './exchange.ts'
-import { type ForwardPlan, planForward } from './forward.ts'
+import { type ForwardPlan, planForward } from './forward-plan.ts'
 import { HeldBytes } from './held-bytes.ts'
+import { headOf } from './judge.ts'
+import { connectOrigin } from './origin-connector.ts'
 import type { ProxyContext } from './proxy-context.ts'
 
 /**
@@ -26,7 +29,7 @@ export async function forwardWebSocket(
     held.release()
     answerAndClose(socket, exchange.refuse(refusal))
   }
-  const plan = planForward(context, exchange, req)
+  const plan = planForward(context, exchange, headOf(req))
   if (!plan.ok) return refuse(plan.error)
   if (plan.value.framing.kind !== 'none') return refuse({ reason: 'malformed_request', detail: 'an upgrade with a body' })
   const full = context.admission.takeTunnel(client.text)
@@ -56,25 +59,22 @@ export async function forwardWebSocket(
 async function dial(context: ProxyContext, exchange: Exchange): Promise<Socket | Refusal | undefined> {
   const { connection, generation, target, entry } = exchange
   if (target === undefined) throw new Error('a WebSocket without a target')
-  const inSession = connection.session?.dialled
-  if (connection.session !== undefined && inSession !== undefined && !inSession.socket.destroyed) {
-    connection.session.dialled = undefined
-    exchange.address = { ip: inSession.address, port: inSession.port }
-    return inSession.socket
-  }
+  const located = await context.dialer.locate({ policy: generation.policy, ...target, entry })
+  if (!located.ok) return located.error
   const gone = new AbortController()
   const onClose = () => gone.abort()
   connection.socket.once('close', onClose)
-  const dialled = await context.dialer.dial({ policy: generation.policy, ...target, entry }, gone.signal)
+  const connected = await connectOrigin(context, exchange, located.value, gone.signal)
   connection.socket.off('close', onClose)
   if (connection.socket.destroyed) {
-    if (dialled.ok) dialled.value.socket.destroy()
+    if (connected.ok) connected.value.destroy()
     exchange.served({ bytesUp: 0, bytesDown: 0, endedBy: 'client' })
     return undefined
   }
-  if (!dialled.ok) return dialled.error
-  exchange.address = { ip: dialled.value.address, port: dialled.value.port }
-  return dialled.value.socket
+  if (!connected.ok) return connected.error
+  const peer = parseIp(connected.value.remoteAddress ?? '')
+  if (peer !== undefined) exchange.address = { ip: peer, port: connected.value.remotePort ?? 0 }
+  return connected.value
 }
 
 type UpgradeAnswer =
@@ -90,10 +90,8 @@ function offerUpgrade(
   origin: Socket,
 ): Promise<UpgradeAnswer> {
   const fields = requestFields({
+    ...plan,
     rawHeaders: req.rawHeaders,
-    authority: plan.authority,
-    defaultPort: 80,
-    framing: plan.framing,
     httpVersion: req.httpVersion,
     via: context.via,
     upgrade: 'websocket',

@@ -44,6 +44,7 @@ export class Metrics {
   readonly auditDropped = this.#counter('audit_dropped_total', 'Audit lines that could not be written')
   readonly workerRestarts = this.#counter('worker_restarts_total', 'Workers replaced after a crash')
   readonly certificatesMinted = this.#counter('certificates_minted_total', 'Certificates made for inspection')
+  readonly certificateCacheHits = this.#counter('certificate_cache_hits_total', 'Inspected tunnels whose certificate was at hand')
   readonly tlsHandshakeFailures = this.#counter('tls_handshake_failures_total', 'TLS handshakes that failed', ['cause'])
   readonly caExpiryTimestamp = this.#gauge('ca_expiry_timestamp_seconds', 'When the inspection CA expires; 0 without one')
   readonly buildInfo = this.#gauge('build_info', 'What is running', ['version', 'node', 'relay'])
@@ -51,7 +52,13 @@ export class Metrics {
   constructor() {
     collectDefaultMetrics({ register: this.registry })
     // A counter without labels that never moved must be there all the same: an alert on its absence would be noise.
-    for (const counter of [this.deniedHostsFirstSeen, this.auditDropped, this.workerRestarts, this.certificatesMinted])
+    for (const counter of [
+      this.deniedHostsFirstSeen,
+      this.auditDropped,
+      this.workerRestarts,
+      this.certificatesMinted,
+      this.certificateCacheHits,
+    ])
       counter.inc(0)
     for (const direction of ['up', 'down']) this.tunnelBytes.inc({ direction }, 0)
   }

@@ -1,0 +1,47 @@
+import { describeEntry } from '../core/policy/describe.ts'
+import type { Entry } from '../core/policy/entry.ts'
+import { formatPattern } from '../core/policy/hints.ts'
+import { type LoadedConfig, loadConfig } from '../io/config/load.ts'
+import { type CommandIo, counted, EXIT, refuseConfig, terminalColumns } from './command-io.ts'
+import { entrySource, formatEntrySource } from './entry-source.ts'
+import { chosenConfig } from './shipped-config.ts'
+import { type Cell, type Column, renderTable } from './table.ts'
+
+export interface EntriesOptions {
+  readonly config?: string
+  readonly json?: boolean
+}
+
+const COLUMNS: readonly Column[] = [
+  { title: 'ENTRY (edition/feature/row), PATTERNS', leastCharacters: 39, whole: true },
+  { title: 'TENANCY', leastCharacters: 9 },
+  { title: 'SOURCE', leastCharacters: 14 },
+  { title: 'PURPOSE, CONDITION', leastCharacters: 12 },
+]
+
+/** Lists the policy: every entry that is on, parameters filled in, in order of precedence among equals. */
+export async function entries({ config, json = false }: EntriesOptions, io: CommandIo): Promise<number> {
+  const loaded = await loadConfig(chosenConfig(config, io))
+  if (!loaded.ok) return refuseConfig(loaded.error, io)
+  const listed = loaded.value.compiled.policy.entries
+  if (json) {
+    const described = listed.map((entry) => ({ ...describeEntry(entry), source: entrySource(entry, loaded.value) }))
+    io.stdout.write(`${JSON.stringify(described, undefined, 2)}\n`)
+    return EXIT.ok
+  }
+  const rows = listed.map((entry) => row(entry, loaded.value))
+  io.stdout.write(renderTable(COLUMNS, rows, terminalColumns(io.stdout)))
+  io.stdout.write(`\n${counted(listed.length, 'entry', 'entries')}\n`)
+  return EXIT.ok
+}
+
+function row(entry: Entry, loaded: LoadedConfig): readonly Cell[] {
+  const { id, action, patterns, tenancy, purpose, condition, mode } = entry
+  const refusal = action === 'deny' ? `deny${mode === 'report' ? ', report only' : ''}: ` : ''
+  return [
+    [id, ...patterns.map((pattern) => `  ${refusal}${formatPattern(pattern)}`)],
+    tenancy ?? '',
+    formatEntrySource(entrySource(entry, loaded)),
+    [purpose ?? '', ...(condition === undefined ? [] : [`condition: ${condition}`])],
+  ]
+}

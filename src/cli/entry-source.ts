@@ -1,0 +1,20 @@
+import type { Entry } from '../core/policy/entry.ts'
+import type { LoadedConfig } from '../io/config/load.ts'
+
+/** Where an entry comes from: lines of the published document, or a line of the config file. */
+export type EntrySource =
+  | { readonly edition: string; readonly lines: readonly number[] }
+  | { readonly file: string; readonly line: number }
+
+export function entrySource(entry: Entry, { file, ruleLines }: LoadedConfig): EntrySource | undefined {
+  if (entry.source !== undefined) return entry.source
+  const line = ruleLines.get(entry.id)
+  return line === undefined ? undefined : { file, line }
+}
+
+/** `line 150`, `lines 150, 254` or `config/gateway.yaml:31`. The edition is told by the entry's id. */
+export function formatEntrySource(source: EntrySource | undefined): string {
+  if (source === undefined) return ''
+  if ('file' in source) return `${source.file}:${source.line}`
+  return `${source.lines.length === 1 ? 'line' : 'lines'} ${source.lines.join(', ')}`
+}

@@ -1,0 +1,137 @@
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { printable } from '../io/config/load.ts'
+import { VERSION } from '../version.ts'
+import { type CheckOptions, check } from './check.ts'
+import { type CommandIo, EXIT, terminalColumns } from './command-io.ts'
+import { type EntriesOptions, entries } from './entries.ts'
+import { type ExplainOptions, explain } from './explain.ts'
+import { type HealthOptions, health } from './health.ts'
+import { chosenConfig } from './shipped-config.ts'
+
+/** The command line: what can be asked, and its help. Each command is a function in a file of its own. */
+
+/** Runs one command. Never throws for what a user typed: resolves to the exit code. */
+export async function run(words: readonly string[], io: CommandIo): Promise<number> {
+  let code: number = EXIT.ok
+  const program = build(io, (result) => {
+    code = result
+  })
+  try {
+    await program.parseAsync(words, { from: 'user' })
+    return code
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    return error.exitCode === 0 ? EXIT.ok : EXIT.usage
+  }
+}
+
+function build(io: CommandIo, settle: (code: number) => void): Command {
+  const program = new Command('sallyport')
+    .description('A forward-proxy egress gateway for Azure Machine Learning subnets')
+    .version(VERSION, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      getOutHelpWidth: () => terminalColumns(io.stdout) ?? HELP_COLUMNS,
+      getErrHelpWidth: () => terminalColumns(io.stderr) ?? HELP_COLUMNS,
+      outputError: (text, write) => write(inHouseStyle(text)),
+    })
+    .addHelpText(
+      'after',
+      `\nWithout --config, the gateway.yaml that comes with the package is used.\n${examples(EXAMPLES.program)}`,
+    )
+
+  const command = (name: string, description: string, ownExamples: readonly Example[]): Command =>
+    program
+      .command(name)
+      .description(description)
+      .helpOption('-h, --help', 'print this help')
+      .option('-c, --config <file>', 'the config file', nonEmpty)
+      .addHelpText('after', examples(ownExamples))
+
+  command('serve', 'serve until SIGTERM: audit log on standard output, everything else on standard error', EXAMPLES.serve).action(
+    async ({ config }: { config?: string }) => {
+      // Loaded when it is wanted: the other commands answer at once without the gateway's own code.
+      const { serve } = await import('./serve.ts')
+      settle(await serve({ config: chosenConfig(config, io) }))
+    },
+  )
+  command('check', 'say what is wrong with a config file; exit 78 where it cannot be used', EXAMPLES.check)
+    .option('--strict', 'warnings count as errors')
+    .action(async (options: CheckOptions) => settle(await check(options, io)))
+  command('explain', 'say what would happen to a request, and why; exit 1 where it is denied. Never asks DNS', EXAMPLES.explain)
+    .argument('<target>', 'host, host:port or URL; a bare host means port 443')
+    .option('--client <ip>', 'ask on behalf of this client address', nonEmpty)
+    .option('--method <method>', 'the method that goes with a URL (default: GET)', nonEmpty)
+    .option('--json', 'print JSON')
+    .action(async (target: string, options: ExplainOptions) => settle(await explain(target, options, io)))
+  command(
+    'entries',
+    'list what is allowed and denied: every entry that is on, with its patterns and its source',
+    EXAMPLES.entries,
+  )
+    .option('--json', 'print JSON')
+    .action(async (options: EntriesOptions) => settle(await entries(options, io)))
+  command('health', 'ask the running gateway whether it is ready; exit 1 where it is not', EXAMPLES.health).action(
+    async (options: HealthOptions) => settle(await health(options, io)),
+  )
+  return program
+}
+
+const HELP_COLUMNS = 100
+
+/** What one types, and what it is for. */
+type Example = readonly [command: string, meaning: string]
+
+const EXAMPLES = {
+  program: [
+    ['sallyport check --config gateway.yaml', 'is it right?'],
+    ['sallyport explain pypi.org:443', 'would that be let out, and why?'],
+    ['sallyport serve --config gateway.yaml', ''],
+  ],
+  serve: [
+    ['sallyport serve', 'with the config that comes with the package'],
+    ['sallyport serve --config /etc/sallyport/gateway.yaml >> audit.jsonl', ''],
+  ],
+  check: [
+    ['sallyport check', ''],
+    ['sallyport check --strict --config gateway.yaml', 'in a pipeline: warnings fail too'],
+  ],
+  explain: [
+    ['sallyport explain files.pythonhosted.org:443', ''],
+    ['sallyport explain --method POST http://example.com/upload', 'plain HTTP shows path and method'],
+    ['sallyport explain --client 10.0.0.7 --json pypi.org', ''],
+  ],
+  entries: [
+    ['sallyport entries | less -S', ''],
+    ["sallyport entries --json | jq -r '.[].patterns[].host'", ''],
+  ],
+  health: [['sallyport health --config /etc/sallyport/gateway.yaml', 'as a container health check']],
+} as const satisfies Record<string, readonly Example[]>
+
+function examples(list: readonly Example[]): string {
+  const lines = list.map(([command, meaning]) => `  ${command}${meaning === '' ? '' : `\n      ${meaning}`}`)
+  return `\nExamples:\n${lines.join('\n')}\n`
+}
+
+function nonEmpty(text: string): string {
+  if (text === '') throw new InvalidArgumentError('it is empty')
+  return text
+}
+
+/** Commander's `error: unknown command 'chek'\n(Did you mean check?)` as one sentence with backticks. */
+function inHouseStyle(text: string): string {
+  const sentence = text
+    .trim()
+    .replace(/^error: /, '')
+    .replace(
+      /\s*\n\(Did you mean (one of )?(.*)\?\)$/s,
+      (_, __, names: string) => `; did you mean \`${names.split(', ').join('` or `')}\`?`,
+    )
+    .replace(/'([^']*)'/g, '`$1`')
+    .replace(/\.( |$)/g, (_, after: string) => (after === '' ? '' : '; '))
+  return `sallyport: ${printable(sentence)}\n`
+}

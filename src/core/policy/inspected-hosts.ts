@@ -1,0 +1,28 @@
+import { defaultProtocol, type Entry, isConstrained, type Pattern } from './entry.ts'
+import { formatHostPattern, type HostPattern } from './host-pattern.ts'
+import type { Policy } from './policy.ts'
+
+/**
+ * The hosts whose TLS the gateway may have to end: those with a path or method rule, allow or deny, on a port that carries TLS.
+ * Each once, in the policy's order. A CA for this policy needs to be good for these names and no others.
+ *
+ * A deny rule that is only reported ends nobody's TLS (see `decide`), and plain HTTP is judged without a certificate.
+ */
+export function inspectedHosts(policy: Pick<Policy, 'entries'>): readonly HostPattern[] {
+  const hosts = new Map<string, HostPattern>()
+  for (const entry of policy.entries) {
+    for (const pattern of entry.patterns) {
+      if (isInspected(entry, pattern)) hosts.set(formatHostPattern(pattern.host), pattern.host)
+    }
+  }
+  return [...hosts.values()]
+}
+
+function isInspected(entry: Entry, pattern: Pattern): boolean {
+  return isConstrained(pattern) && entry.mode !== 'report' && carriesTls(pattern)
+}
+
+function carriesTls({ ports, protocol }: Pattern): boolean {
+  if (protocol !== undefined) return protocol === 'tls'
+  return ports === 'any' || ports.some((port) => defaultProtocol(port) === 'tls')
+}

@@ -1,0 +1,84 @@
+import { type Authority, formatAuthority, parseAuthority } from '../../core/names/authority.ts'
+import { err, ok, type Result } from '../../core/result.ts'
+import { hasPassedThrough } from '../../core/wire/fields.ts'
+import {
+  type BodyFraming,
+  fieldValue,
+  pathOf,
+  type RequestHead,
+  type RequestTarget,
+  type WireProblem,
+} from '../../core/wire/request-head.ts'
+import type { HttpSession } from './client-connection.ts'
+import type { Exchange, Refusal } from './exchange.ts'
+import { judgeHead, rule } from './judge.ts'
+import type { ProxyContext } from './proxy-context.ts'
+
+/** What is to be forwarded, judged. */
+export interface ForwardPlan {
+  readonly scheme: HttpSession['scheme']
+  readonly authority: Authority
+  readonly defaultPort: number
+  /** Exactly as the client sent it. */
+  readonly pathAndQuery: string
+  readonly framing: BodyFraming
+}
+
+const DEFAULT_PORT = { http: 80, https: 443 } as const
+
+/** Wire, session and policy: what may be sent, or why nothing is. */
+export function planForward(context: ProxyContext, exchange: Exchange, head: RequestHead): Result<ForwardPlan, Refusal> {
+  const judged = judgeHead(context, exchange, head)
+  if (!judged.ok) return judged
+  const { session } = exchange.connection
+  const scheme = session?.scheme ?? 'http'
+  const where = session === undefined ? locateByTarget(judged.value.target) : locateInSession(session, judged.value.target, head)
+  if (!where.ok) return where
+  const { authority, pathAndQuery } = where.value
+  exchange.target = authority
+  exchange.pathAndQuery = pathAndQuery
+  const problem = checkFields(context, head)
+  if (problem !== undefined) return err(problem)
+  const allowed = rule(exchange, { ...authority, http: { method: head.method, path: pathOf(pathAndQuery) } })
+  if (!allowed.ok) return allowed
+  return ok({ scheme, authority, defaultPort: DEFAULT_PORT[scheme], pathAndQuery, framing: judged.value.framing })
+}
+
+interface Where {
+  readonly authority: Authority
+  readonly pathAndQuery: string
+}
+
+function locateByTarget(target: RequestTarget): Result<Where, WireProblem> {
+  if (target.form === 'absolute') return ok(target)
+  return err({ reason: 'not_a_proxy_request', detail: 'the request is for the proxy itself' })
+}
+
+/** Inside a tunnel the host is the tunnel's, however the request names it. */
+function locateInSession(session: HttpSession, target: RequestTarget, { rawHeaders }: RequestHead): Result<Where, WireProblem> {
+  if (target.form === 'authority') return err({ reason: 'method_not_listed', detail: 'CONNECT inside a tunnel' })
+  const host = parseAuthority(fieldValue(rawHeaders, 'host') ?? '', DEFAULT_PORT[session.scheme])
+  if (!host.ok) return err({ reason: 'malformed_request', detail: 'Host is not valid' })
+  const named = target.form === 'absolute' ? [host.value, target.authority] : [host.value]
+  if (!named.every((authority) => sameAuthority(authority, session.authority))) {
+    return err({ reason: 'host_mismatch', detail: `the tunnel is for ${formatAuthority(session.authority)}` })
+  }
+  return ok({ authority: session.authority, pathAndQuery: target.pathAndQuery })
+}
+
+function checkFields(context: ProxyContext, { rawHeaders }: RequestHead): WireProblem | undefined {
+  if (hasPassedThrough(rawHeaders, context.via)) return { reason: 'loop_detected', detail: '`Via` names this gateway' }
+  if (fieldValue(rawHeaders, 'max-forwards') === '0') return { reason: 'malformed_request', detail: '`Max-Forwards` is used up' }
+  const expectation = fieldValue(rawHeaders, 'expect')
+  if (expectation !== undefined && expectation.toLowerCase() !== '100-continue') {
+    return { reason: 'malformed_request', detail: 'the only expectation met is `100-continue`' }
+  }
+  if (fieldValue(rawHeaders, 'content-type')?.startsWith('application/grpc')) {
+    return { reason: 'scheme_not_supported', detail: 'gRPC ends its answers with trailers, which are not carried here' }
+  }
+  return undefined
+}
+
+function sameAuthority(a: Authority, b: Authority): boolean {
+  return formatAuthority(a) === formatAuthority(b)
+}

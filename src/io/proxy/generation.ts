@@ -1,0 +1,13 @@
+import type { Config } from '../../core/config.ts'
+import type { Policy } from '../../core/policy/policy.ts'
+import type { Inspection } from '../tls/inspection.ts'
+
+/** Config, the policy compiled from it and what it needs to look inside TLS, swapped as one. A request keeps the generation it began with. */
+export interface Generation {
+  /** Counts up with every successful load. */
+  readonly number: number
+  readonly config: Config
+  readonly policy: Policy
+  /** Absent without a usable CA. */
+  readonly inspection: Inspection | undefined
+}

@@ -1,0 +1,36 @@
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { it } from 'vitest'
+
+/**
+ * The path of a program that tests run and the project does not bring along; `undefined` where it is not installed.
+ * In CI (`CI=true`) that is an error: there a skipped test would never be missed.
+ */
+export function requireProgram(name: string, debianPackage: string = name): string | undefined {
+  const found = (process.env['PATH'] ?? '')
+    .split(delimiter)
+    .filter((folder) => folder !== '')
+    .map((folder) => join(folder, name))
+    .find(isExecutable)
+  if (found === undefined && process.env['CI'] === 'true') throw new Error(missing(name, debianPackage))
+  return found
+}
+
+/** `it` for tests that need the program; where it is missing they are skipped, and their titles say why. */
+export function itWith(name: string, debianPackage: string = name): (title: string, test: () => void | Promise<void>) => void {
+  if (requireProgram(name, debianPackage) !== undefined) return (title, test) => it(title, test)
+  return (title, test) => it.skip(`${title} (skipped: ${missing(name, debianPackage)})`, test)
+}
+
+function missing(name: string, debianPackage: string): string {
+  return `\`${name}\` is not installed; apt-get install ${debianPackage}`
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
