@@ -46,8 +46,6 @@ export function checkHead(head: RequestHead, limits: HeadLimits): Result<BodyFra
   const { target, rawHeaders, httpVersion, method } = head
   if (target.length > limits.targetBytes)
     return err({ reason: 'target_too_long', detail: `more than ${limits.targetBytes} bytes` })
-  // RFC 9112 section 3.2: a target has no fragment; an origin that finds one reads another path than the one judged.
-  if (target.includes('#')) return err(malformed('the target has a fragment'))
   if (hasControlCharacter(target) || /[\t ]/.test(target)) return err(malformed('control character or space in the target'))
   if (httpVersion !== '1.1' && httpVersion !== '1.0') return err(malformed('only HTTP/1.0 and HTTP/1.1 are spoken here'))
   if (rawHeaders.length / 2 > limits.headFields)
@@ -105,6 +103,8 @@ function readFraming(
 
 /** Reads the request target by its form (RFC 9112 section 3.2), every part canonical or refused. */
 export function readTarget({ method, target }: Pick<RequestHead, 'method' | 'target'>): Result<RequestTarget, WireProblem> {
+  // RFC 9112 section 3.2: a target has no fragment; an origin that finds one reads another path than the one judged.
+  if (target.includes('#')) return err(malformed('the target has a fragment'))
   if (method === 'CONNECT') {
     const authority = parseAuthority(target)
     return authority.ok ? ok({ form: 'authority', authority: authority.value }) : err(malformed(authority.error))
