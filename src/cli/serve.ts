@@ -39,7 +39,7 @@ export async function serve({ config: file }: { readonly config: string }): Prom
       'serving',
     )
   } catch (error) {
-    log.fatal({ err: error }, 'cannot start')
+    log.fatal({ err: error }, `cannot start: ${error instanceof Error ? error.message : error}`)
     return EXIT_UNAVAILABLE
   }
   return untilStopped(gateway, log)

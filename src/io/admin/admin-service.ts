@@ -5,7 +5,7 @@ import { parseExplainTarget } from '../../core/policy/explain-target.ts'
 import type { Generation } from '../proxy/generation.ts'
 import type { OpenTunnel } from '../proxy/tunnels.ts'
 import type { DenialRow } from '../telemetry/recent-denials.ts'
-import { createHttpService, type HttpService, isOwnName, requestUrl, sendJson } from './http-service.ts'
+import { allowsMethod, createHttpService, type HttpService, isOwnName, requestUrl, sendJson } from './http-service.ts'
 
 export interface AdminSources {
   readonly generation: () => Generation
@@ -21,7 +21,7 @@ const MAX_TUNNELS_SHOWN = 1_000
 export function createAdminService(sources: AdminSources): HttpService {
   return createHttpService((req, res) => {
     if (!isOwnName(req, [])) return sendJson(res, 421, { error: 'ask by address or as localhost' })
-    if (req.method !== 'GET' && req.method !== 'HEAD') return sendJson(res, 405, { error: 'only GET' })
+    if (!allowsMethod(req, res)) return sendJson(res, 405, { error: 'only GET and HEAD' })
     route(sources, req, res)
   })
 }

@@ -6,6 +6,7 @@ import type { Limits } from '../../core/config.ts'
 import type { ListenAddress } from '../../core/listen-address.ts'
 import { asksForWebSocket, withoutUpgrade } from '../../core/wire/fields.ts'
 import type { WireProblem } from '../../core/wire/request-head.ts'
+import { listen } from '../listen.ts'
 import { ClientConnection, type PendingRequest } from './client-connection.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
 import { KEEP_ALIVE_PROBE_MS } from './dial.ts'
@@ -66,17 +67,10 @@ export class ProxyListener {
   }
 
   /** Binds; throws what the system says. */
-  async start({ address, port }: ListenAddress): Promise<ListenAddress> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen({ host: address.text, port, ipv6Only: false }, () => {
-        this.#server.off('error', reject)
-        this.#server.on('error', (error) => this.#context.log.error({ listener: this.name, err: error }, 'listener failed'))
-        resolve()
-      })
-    })
-    const bound = this.#server.address()
-    return { address, port: bound !== null && typeof bound === 'object' ? bound.port : port }
+  async start(address: ListenAddress): Promise<ListenAddress> {
+    const bound = await listen(this.#server, address)
+    this.#server.on('error', (error) => this.#context.log.error({ listener: this.name, err: error }, 'listener failed'))
+    return bound
   }
 
   /** Accepts no more connections, and closes those that wait for a request. */
