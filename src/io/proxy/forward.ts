@@ -182,7 +182,7 @@ export class Forwarder {
     const isReplayable = plan.framing.kind === 'none' && IDEMPOTENT.has(head.method)
     if (proxyReq?.reusedSocket === true && isReplayable && error.code === 'ECONNRESET') {
       this.#flights.delete(req)
-      return void this.#send(request, plan, destination, true).catch(() => responder.abort())
+      return void this.#send(request, plan, destination, true).catch(() => refuse(request, { reason: 'internal_error' }))
     }
     refuse(request, failureOf(error))
   }

@@ -34,8 +34,6 @@ export class ProxyListener {
   readonly #http2: Http2Inside
   readonly #connections = new WeakMap<Socket, ClientConnection>()
   readonly #sockets = new Set<Socket>()
-  #pending = 0
-  readonly #onAnswered: (() => void)[] = []
 
   constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits) {
     this.name = name
@@ -60,7 +58,7 @@ export class ProxyListener {
     this.#http2 = new Http2Inside(limits, {
       exchange: (connection) => this.#exchange(connection, 'inspected'),
       forward: (request) => forwarder.forward(request),
-      onFault: (error) => this.#fault(error),
+      onFault: (error, exchange) => this.#fault(error, exchange),
     })
     this.#listen()
   }
@@ -76,17 +74,6 @@ export class ProxyListener {
   stop(): void {
     this.#server.close()
     this.#server.closeIdleConnections()
-  }
-
-  /** Forwarded requests whose answers are not finished. */
-  get pending(): number {
-    return this.#pending
-  }
-
-  /** Resolves once no answer is unfinished. */
-  answered(): Promise<void> {
-    if (this.#pending === 0) return Promise.resolve()
-    return new Promise((resolve) => this.#onAnswered.push(resolve))
   }
 
   /** Closes everything at once. */
@@ -119,7 +106,7 @@ export class ProxyListener {
   /** An unexpected error ends one connection, never the process. */
   #guard(socket: Socket, handle: () => void | Promise<void>): void {
     const fail = (error: unknown) => {
-      this.#fault(error)
+      this.#context.log.error({ listener: this.name, err: error }, 'connection handler failed')
       socket.destroy()
     }
     try {
@@ -129,8 +116,19 @@ export class ProxyListener {
     }
   }
 
-  #fault(error: unknown): void {
-    this.#context.log.error({ listener: this.name, err: error }, 'request handler failed')
+  /** What goes wrong with a request for which nobody made provision still ends in its one line. */
+  async #carry(exchange: Exchange, carry: () => Promise<void>): Promise<void> {
+    try {
+      await carry()
+    } catch (error) {
+      this.#fault(error, exchange)
+      exchange.connection.socket.destroy()
+    }
+  }
+
+  #fault(error: unknown, exchange: Exchange): void {
+    this.#context.log.error({ listener: this.name, id: exchange.id, err: error }, 'request handler failed')
+    exchange.refuse({ reason: 'internal_error' })
   }
 
   #connection(socket: Socket): ClientConnection {
@@ -146,6 +144,7 @@ export class ProxyListener {
     const { telemetry, gateway } = this.#context
     const exchange = new Exchange(telemetry, gateway, this.#context.generation(), connection, kind)
     exchange.parent = connection.session?.parent
+    this.#context.exchanges.add(exchange)
     return exchange
   }
 
@@ -154,7 +153,8 @@ export class ProxyListener {
     // Node would answer this CONNECT before the request ahead of it: the client would take our 200 for that answer.
     if (connection.pending > 0 || connection.closing) return void socket.destroy()
     connection.closing = true
-    await openTunnel(this.#context, this.#exchange(connection, 'connect'), req, head, (inside) => this.#serveInside(inside))
+    const exchange = this.#exchange(connection, 'connect')
+    await this.#carry(exchange, () => openTunnel(this.#context, exchange, req, head, (inside) => this.#serveInside(inside)))
   }
 
   async #onUpgrade(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
@@ -162,7 +162,8 @@ export class ProxyListener {
     if (connection.pending > 0 || connection.closing) return void socket.destroy()
     if (!asksForWebSocket(req.method ?? '', req.rawHeaders)) return this.#withoutUpgrade(req, socket, head)
     connection.closing = true
-    await forwardWebSocket(this.#context, this.#exchange(connection, 'websocket'), req, head)
+    const exchange = this.#exchange(connection, 'websocket')
+    await this.#carry(exchange, () => forwardWebSocket(this.#context, exchange, req, head))
   }
 
   /**
@@ -195,20 +196,12 @@ export class ProxyListener {
     const connection = this.#connection(req.socket)
     if (connection.closing) return
     connection.pending++
-    this.#pending++
-    res.once('close', () => {
-      connection.pending--
-      if (--this.#pending > 0) return
-      for (const resolve of this.#onAnswered.splice(0)) resolve()
-    })
-    await this.#forwarder.forward({
-      exchange: this.#exchange(connection, connection.session?.scheme === 'https' ? 'inspected' : 'forward'),
-      head: headOf(req),
-      expectsContinue,
-      responder: new Http1Responder(connection, req, res),
-      req,
-      res,
-    })
+    res.once('close', () => connection.pending--)
+    const exchange = this.#exchange(connection, connection.session?.scheme === 'https' ? 'inspected' : 'forward')
+    const responder = new Http1Responder(connection, req, res)
+    await this.#carry(exchange, () =>
+      this.#forwarder.forward({ exchange, head: headOf(req), expectsContinue, responder, req, res }),
+    )
   }
 
   /** What the parser refused: an answer if none is under way, and the end of the connection. */
