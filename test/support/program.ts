@@ -20,7 +20,10 @@ export function requireProgram(name: string, debianPackage: string = DEBIAN_PACK
 }
 
 /** `it` for tests that need the program; where it is missing they are skipped, and their titles say why. */
-export function itWith(name: string, debianPackage: string = DEBIAN_PACKAGES[name] ?? name): (title: string, test: () => void | Promise<void>) => void {
+export function itWith(
+  name: string,
+  debianPackage: string = DEBIAN_PACKAGES[name] ?? name,
+): (title: string, test: () => void | Promise<void>) => void {
   if (requireProgram(name, debianPackage) !== undefined) return (title, test) => it(title, test)
   return (title, test) => it.skip(`${title} (skipped: ${missing(name, debianPackage)})`, test)
 }

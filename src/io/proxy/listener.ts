@@ -4,10 +4,12 @@ import { TLSSocket } from 'node:tls'
 import type { RequestKind } from '../../core/audit-event.ts'
 import type { Limits } from '../../core/config.ts'
 import type { ListenAddress } from '../../core/listen-address.ts'
+import type { Answer } from '../../core/wire/answer.ts'
 import { asksForWebSocket, withoutUpgrade } from '../../core/wire/fields.ts'
+import type { WireProblem } from '../../core/wire/request-head.ts'
 import { listen } from '../listen.ts'
-import { ClientConnection } from './client-connection.ts'
-import { answerAndClose } from './closing.ts'
+import { ClientConnection, type PendingRequest } from './client-connection.ts'
+import { answerAndClose, endAndLinger } from './closing.ts'
 import { KEEP_ALIVE_PROBE_MS } from './dial.ts'
 import { Exchange } from './exchange.ts'
 import type { Forwarder } from './forward.ts'
@@ -85,6 +87,8 @@ export class ProxyListener {
   #listen(): void {
     const server = this.#server
     server.on('connection', (socket: Socket) => {
+      // A connection that is given back to the parser comes here once more.
+      if (this.#sockets.has(socket)) return
       this.#sockets.add(socket)
       socket.once('close', () => this.#sockets.delete(socket))
       // Until somebody else owns the socket, an error on it ends it and nothing more.
@@ -116,7 +120,7 @@ export class ProxyListener {
     }
   }
 
-  /** What goes wrong with a request for which nobody made provision still ends in its one line. */
+  /** A fault for which nobody made provision ends one connection, and the request still has its one line. */
   async #carry(exchange: Exchange, carry: () => Promise<void>): Promise<void> {
     try {
       await carry()
@@ -126,9 +130,9 @@ export class ProxyListener {
     }
   }
 
-  #fault(error: unknown, exchange: Exchange): void {
-    this.#context.log.error({ listener: this.name, id: exchange.id, err: error }, 'request handler failed')
-    exchange.refuse({ reason: 'internal_error' })
+  #fault(error: unknown, exchange: Exchange): Answer {
+    this.#context.log.error({ listener: this.name, requestId: exchange.id, err: error }, 'request handler failed')
+    return exchange.refuse({ reason: 'internal_error' })
   }
 
   #connection(socket: Socket): ClientConnection {
@@ -150,8 +154,7 @@ export class ProxyListener {
 
   async #onConnect(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
     const connection = this.#connection(socket)
-    // Node would answer this CONNECT before the request ahead of it: the client would take our 200 for that answer.
-    if (connection.pending > 0 || connection.closing) return void socket.destroy()
+    if (this.#wouldOvertake(connection, 'connect')) return
     connection.closing = true
     const exchange = this.#exchange(connection, 'connect')
     await this.#carry(exchange, () => openTunnel(this.#context, exchange, req, head, (inside) => this.#serveInside(inside)))
@@ -159,11 +162,28 @@ export class ProxyListener {
 
   async #onUpgrade(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
     const connection = this.#connection(socket)
-    if (connection.pending > 0 || connection.closing) return void socket.destroy()
+    if (this.#wouldOvertake(connection, 'websocket')) return
     if (!asksForWebSocket(req.method ?? '', req.rawHeaders)) return this.#withoutUpgrade(req, socket, head)
     connection.closing = true
     const exchange = this.#exchange(connection, 'websocket')
     await this.#carry(exchange, () => forwardWebSocket(this.#context, exchange, req, head))
+  }
+
+  /**
+   * Node would answer a CONNECT or an upgrade before the requests ahead of it, and the client would take our 200 for one of their
+   * answers: with an answer pending, the connection ends.
+   */
+  #wouldOvertake(connection: ClientConnection, kind: RequestKind): boolean {
+    const { socket, pending, closing } = connection
+    if (pending === 0 && !closing) return false
+    // Where the last answer is being written, only what follows it is thrown away.
+    if (closing && pending <= 1) socket.resume()
+    else {
+      const detail = 'CONNECT or an upgrade while an earlier answer is pending'
+      if (!closing) this.#exchange(connection, kind).refuse({ reason: 'malformed_request', detail })
+      socket.destroy()
+    }
+    return true
   }
 
   /**
@@ -195,27 +215,49 @@ export class ProxyListener {
   async #onRequest(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): Promise<void> {
     const connection = this.#connection(req.socket)
     if (connection.closing) return
-    connection.pending++
-    res.once('close', () => connection.pending--)
     const exchange = this.#exchange(connection, connection.session?.scheme === 'https' ? 'inspected' : 'forward')
-    const responder = new Http1Responder(connection, req, res)
-    await this.#carry(exchange, () =>
-      this.#forwarder.forward({ exchange, head: headOf(req), expectsContinue, responder, req, res }),
-    )
+    const responder = new Http1Responder(connection, req, res, this.#context.isDraining)
+    const pending = { exchange, req, responder }
+    connection.requests.add(pending)
+    connection.newest = pending
+    responder.onClose(() => {
+      connection.requests.delete(pending)
+      for (const next of connection.requests) return next.responder.onTurn()
+    })
+    try {
+      await this.#forwarder.forward({ exchange, head: headOf(req), expectsContinue, responder, req, res })
+    } catch (error) {
+      const answer = this.#fault(error, exchange)
+      if (responder.headSent) responder.abort()
+      else responder.answer(answer)
+    }
   }
 
   /** What the parser refused: an answer if none is under way, and the end of the connection. */
   #onParserError(error: NodeJS.ErrnoException, socket: Socket): void {
     const problem = wireProblemOf(error)
     const connection = this.#connection(socket)
-    if (problem === undefined || connection.closing || !socket.writable) return void socket.destroy()
+    if (problem === undefined) return void socket.destroy()
+    // The last answer is on its way out; what else the client sends is not looked at.
+    if (connection.closing) return
     connection.closing = true
+    const { pending, newest } = connection
+    if (newest?.req.complete === false) return this.#onBrokenBody(connection, newest, problem)
     const client = this.#context.generation().config.clients.allow
     const exchange = this.#exchange(connection, 'forward')
     const refusal = client.contains(connection.client) ? problem : ({ reason: 'client_not_allowed' } as const)
     const answer = exchange.refuse(refusal)
     // With an answer under way, another would be taken for a part of it.
-    if (connection.pending > 0) socket.destroy()
+    if (pending > 0) socket.destroy()
     else answerAndClose(socket, answer)
+  }
+
+  /** The body of a request that was taken on is malformed: its own answer says so, if that has not begun. */
+  #onBrokenBody({ socket, pending }: ClientConnection, { exchange, responder }: PendingRequest, { detail }: WireProblem): void {
+    const answer = exchange.refuse({ reason: 'body_malformed', detail })
+    if (pending === 1 && !responder.headSent) answerAndClose(socket, answer)
+    // The origin did not wait for the body: its answer is out and stays the only one.
+    else if (pending === 0) endAndLinger(socket, '')
+    else socket.destroy()
   }
 }
