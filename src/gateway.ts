@@ -12,6 +12,7 @@ import type { HttpService } from './io/admin/http-service.ts'
 import { createMetricsService, type Readiness } from './io/admin/metrics-service.ts'
 import { Admission } from './io/proxy/admission.ts'
 import { Dialer } from './io/proxy/dial.ts'
+import { Exchanges } from './io/proxy/exchanges.ts'
 import { Forwarder } from './io/proxy/forward.ts'
 import type { Generation } from './io/proxy/generation.ts'
 import { ProxyListener } from './io/proxy/listener.ts'
@@ -85,6 +86,7 @@ export class Gateway {
   readonly #resolver: Resolver
   readonly #pool: OriginPool
   readonly #tunnels = new Tunnels()
+  readonly #exchanges = new Exchanges()
   readonly #admission: Admission
   readonly #proxy: ProxyListener
   readonly #services: { readonly metrics: HttpService; readonly admin: HttpService }
@@ -251,9 +253,9 @@ export class Gateway {
     await Promise.race([wait(drainDelaySeconds * 1000), cut])
     this.#refusesNew = true
     this.#proxy.stop()
-    const left = { tunnels: this.#tunnels.size, requests: this.#proxy.pending, seconds: drainSeconds }
+    const left = { tunnels: this.#tunnels.size, requests: this.#exchanges.size, seconds: drainSeconds }
     this.#log.info(left, 'no new work; waiting for tunnels and requests to end')
-    await Promise.race([this.#idle(), wait(drainSeconds * 1000), cut])
+    await Promise.race([this.#exchanges.settled(), wait(drainSeconds * 1000), cut])
     await this.stop()
   }
 
@@ -272,8 +274,7 @@ export class Gateway {
     await Promise.race([this.#tunnels.empty(), wait(CLOSE_MS)])
     this.#proxy.destroy()
     // What was under way learns of its end from its sockets, and leaves its line in the audit log then.
-    await Promise.race([this.#idle(), wait(CLOSE_MS)])
-    await new Promise((resolve) => setImmediate(resolve))
+    await Promise.race([this.#exchanges.settled(), wait(CLOSE_MS)])
     this.#pool.retire()
     this.#resolver.close()
     this.#services.metrics.stop()
@@ -362,6 +363,7 @@ export class Gateway {
       telemetry: this.#telemetry,
       admission: this.#admission,
       tunnels: this.#tunnels,
+      exchanges: this.#exchanges,
       log: this.#log,
       gateway: hostname(),
       via: `sallyport-${randomBytes(6).toString('hex')}`,
@@ -375,10 +377,6 @@ export class Gateway {
       (own: ListenAddress) =>
         own.port === port && (own.address.text === address.text || (isUnspecified(own.address) && isOwnAddress(address))),
     )
-  }
-
-  async #idle(): Promise<void> {
-    await Promise.all([this.#tunnels.empty(), this.#proxy.answered()])
   }
 
   #describePolicy(): void {
