@@ -1,4 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { waitFor } from '../support/gateway.ts'
+import { readAnswers } from '../support/http-answers.ts'
+import { Origin } from '../support/origin.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { attack, eventsOf, expectRefused, type Lab, startLab } from './lab.ts'
 
@@ -203,12 +206,43 @@ describe('case 3: chunks that are not validly framed', () => {
   ]
   for (const { name, bytes } of rows)
     it(`refuses ${name}`, async () => {
-      const before = lab.origin.connections
+      // The head was good, so a connection may have been made before the body turned out not to be: nothing is sent on it.
+      const before = lab.origin.text
       const outcome = await attack(lab, post('Transfer-Encoding: chunked', bytes as string))
       expect(outcome.answers.map(({ status }) => status)).toEqual([400])
       expect(outcome.events.map(({ reason }) => reason)).toEqual(['body_malformed'])
-      expect(lab.origin.connections).toBe(before)
+      expect(lab.origin.text).toBe(before)
     })
+
+  const BAD_END = '0x1\r\nb\r\n0\r\n\r\n'
+
+  it('refuses a later chunk all the same, and the origin never sees the body end', async () => {
+    const silent = await Origin.start(() => {})
+    const here = await startLab({ origin: silent })
+    try {
+      const client = await RawClient.connect(here.gateway.port)
+      client.send(post('Transfer-Encoding: chunked', '1\r\na\r\n'))
+      await waitFor(() => (silent.text.endsWith('\r\n\r\n1\r\na\r\n') ? true : undefined), 'the first chunk')
+      client.send(BAD_END)
+      expect(readAnswers(await client.untilClosed())).toMatchObject([{ status: 400, reasonPhrase: 'body_malformed' }])
+      client.close()
+      expect(await eventsOf(here, client)).toMatchObject([{ reason: 'body_malformed' }])
+      await waitFor(() => silent.sockets[0]?.readableEnded || silent.sockets[0]?.destroyed || undefined, 'the end at the origin')
+      expect(silent.text.endsWith('\r\n\r\n1\r\na\r\n')).toBe(true)
+    } finally {
+      await here.stop()
+    }
+  })
+
+  it('gives no second answer to a request whose origin did not wait for the body', async () => {
+    const client = await RawClient.connect(lab.gateway.port)
+    client.send(post('Transfer-Encoding: chunked', '1\r\na\r\n'))
+    await client.until((text) => text.endsWith('ok'))
+    client.send(BAD_END)
+    expect(readAnswers(await client.untilClosed())).toMatchObject([{ status: 200, body: 'ok', complete: true }])
+    client.close()
+    expect(await eventsOf(lab, client)).toMatchObject([{ event: 'allow' }])
+  })
 })
 
 describe('case 5: bytes before the 200 to CONNECT', () => {

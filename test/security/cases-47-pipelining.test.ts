@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { waitFor } from '../support/gateway.ts'
@@ -53,6 +54,7 @@ const refusedOn = (client: RawClient) =>
 
 const get = (path: string, host = 'allowed.test', fields = '') =>
   `GET http://${host}${path} HTTP/1.1\r\nHost: ${host}\r\n${fields}\r\n`
+const post = (path: string, fields: string) => `POST http://allowed.test${path} HTTP/1.1\r\nHost: allowed.test\r\n${fields}\r\n`
 const CONNECT = 'CONNECT allowed.test:7 HTTP/1.1\r\nHost: allowed.test:7\r\n\r\n'
 const UPGRADE = get('/socket', 'allowed.test', 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n')
 const H2C = get('/h2c', 'allowed.test', 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n')
@@ -82,8 +84,11 @@ describe('case 47: behind an answer that is pending', () => {
         expect(await client.untilClosed()).toBe('')
         waiting.delete(path)
         client.close()
-        const events = await eventsOf(lab, client)
-        expect(events.filter(({ path: at }) => at === path)).toHaveLength(1)
+        const events = await eventsOf(lab, client, 2)
+        expect(events.map(({ path: at, event, reason }) => (at === path ? event : reason)).sort()).toEqual([
+          'allow',
+          'malformed_request',
+        ])
         const sent = lab.origin.text.slice(before)
         expect(sent.replace(/^GET \/slow(.|\r\n)*?\r\n\r\n/, '')).toBe('')
       })
@@ -188,16 +193,47 @@ describe('case 47: behind an answer that is pending', () => {
     client.close()
   })
 
-  it('a request that asks for 100-continue gets no 100 before the answer ahead of it', async () => {
+  it('a request that asks for 100-continue gets its 100 when it is its turn', async () => {
     const client = await RawClient.connect(lab.gateway.port)
-    client.send(
-      `${get('/slow/100')}POST http://allowed.test/slow/100/post HTTP/1.1\r\nHost: allowed.test\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n`,
-    )
-    await release('/slow/100/post')
+    client.send(get('/slow/100') + post('/slow/100/post', 'Expect: 100-continue\r\nContent-Length: 5\r\n'))
+    await waitFor(() => waiting.get('/slow/100/post'), 'the head of the second request')
     expect(client.text).toBe('')
     await release('/slow/100')
+    await client.until((text) => text.endsWith('100 Continue\r\n\r\n'))
+    client.send('hello')
+    await release('/slow/100/post')
     await client.until((text) => text.endsWith('answer to /slow/100/post'))
     expect(readAnswers(client.text, [], false).map(({ status }) => status)).toEqual([200, 100, 200])
+    client.close()
+  })
+
+  it('a 100 that comes too late is not written into the body of the answer', async () => {
+    const client = await RawClient.connect(lab.gateway.port)
+    client.send(get('/slow/late') + post('/slow/late/post', 'Expect: 100-continue\r\nContent-Length: 0\r\n'))
+    await release('/slow/late/post')
+    expect(client.text).toBe('')
+    await release('/slow/late')
+    await client.until((text) => text.endsWith('answer to /slow/late/post'))
+    expect(readAnswers(client.text, [], false).map(({ body }) => body)).toEqual([
+      'answer to /slow/late',
+      'answer to /slow/late/post',
+    ])
+    client.close()
+  })
+
+  it('an answer that breaks off before its turn ends the connection at its turn, not before', async () => {
+    const client = await RawClient.connect(lab.gateway.port)
+    client.send(get('/slow/ahead') + get('/slow/torn') + get('/after'))
+    const torn = await waitFor(() => waiting.get('/slow/torn'), 'the request')
+    torn.end('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf')
+    await once(torn, 'close')
+    expect(client.closed).toBe(false)
+    await release('/slow/ahead')
+    await client.untilClosed()
+    expect(readAnswers(client.text)).toMatchObject([
+      { status: 200, body: 'answer to /slow/ahead' },
+      { status: 200, complete: false },
+    ])
     client.close()
   })
 

@@ -113,6 +113,8 @@ export function readTarget(
   { method, target }: Pick<RequestHead, 'method' | 'target'>,
   inTunnel = false,
 ): Result<RequestTarget, WireProblem> {
+  // RFC 9112 section 3.2: a target has no fragment; an origin that finds one reads another path than the one judged.
+  if (target.includes('#')) return err(malformed('the target has a fragment'))
   if (method === 'CONNECT') {
     const authority = parseAuthority(target)
     return authority.ok ? ok({ form: 'authority', authority: authority.value }) : err(malformed(authority.error))
@@ -130,7 +132,6 @@ export function readTarget(
 }
 
 function readAbsolute(rest: string, method: string, defaultPort: number): Result<RequestTarget, WireProblem> {
-  if (rest.includes('#')) return err(malformed('the URL has a fragment'))
   const end = rest.search(/[/?]/)
   const authority = parseAuthority(end < 0 ? rest : rest.slice(0, end), defaultPort)
   if (!authority.ok) return err(malformed(authority.error))

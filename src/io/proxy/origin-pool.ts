@@ -29,6 +29,8 @@ export class OriginAgent extends Agent {
 
   /** Gives the connection that the next request takes if no idle one is there. */
   offer(socket: Socket): void {
+    // An origin that ends its side has ended the connection: half-open, it would be kept and used once more.
+    socket.allowHalfOpen = false
     this.#offered.push(socket)
   }
 
@@ -39,6 +41,12 @@ export class OriginAgent extends Agent {
 
   closeIdle(): void {
     for (const sockets of Object.values(this.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
+  }
+
+  /** Keeps nothing from now on: what is in use ends with its request. */
+  retire(): void {
+    this.maxFreeSockets = 0
+    this.closeIdle()
   }
 
   override createConnection(): Duplex {
@@ -59,7 +67,9 @@ export class OriginAgent extends Agent {
  */
 export class OriginPool {
   readonly #idleMs: () => number
-  readonly #agents = new LRUCache<string, OriginAgent>({ max: MAX_ORIGINS, dispose: (agent) => agent.closeIdle() })
+  readonly #agents = new LRUCache<string, OriginAgent>({ max: MAX_ORIGINS, dispose: (agent) => agent.retire() })
+  /** Requests of an older one keep no connection. */
+  #generation = 1
 
   constructor(idleMs: () => number) {
     this.#idleMs = idleMs
@@ -75,13 +85,15 @@ export class OriginPool {
     let agent = this.#agents.get(key)
     if (agent === undefined) {
       agent = new OriginAgent(this.#idleMs())
+      if (generation !== this.#generation) agent.retire()
       this.#agents.set(key, agent)
     }
     return agent
   }
 
-  /** Closes every idle connection; the ones in use end with their request. */
-  retire(): void {
+  /** Closes every idle connection; the ones in use end with their request. From now on it is another generation's turn. */
+  retire(generation: number): void {
+    this.#generation = generation
     this.#agents.clear()
   }
 }
