@@ -1,3 +1,4 @@
+import { basename } from 'node:path'
 import { describeEntry } from '../core/policy/describe.ts'
 import type { Entry } from '../core/policy/entry.ts'
 import { formatPattern } from '../core/policy/hints.ts'
@@ -16,7 +17,7 @@ const COLUMNS: readonly Column[] = [
   { title: 'ENTRY (edition/feature/row), PATTERNS', leastCharacters: 39, whole: true },
   { title: 'TENANCY', leastCharacters: 9 },
   { title: 'SOURCE', leastCharacters: 14 },
-  { title: 'PURPOSE, CONDITION', leastCharacters: 12 },
+  { title: 'PURPOSE', leastCharacters: 12 },
 ]
 
 /** Lists the policy: every entry that is on, parameters filled in, in order of precedence among equals. */
@@ -41,7 +42,7 @@ function row(entry: Entry, loaded: LoadedConfig): readonly Cell[] {
   return [
     [id, ...patterns.map((pattern) => `  ${refusal}${formatPattern(pattern)}`)],
     tenancy ?? '',
-    formatEntrySource(entrySource(entry, loaded)),
+    formatEntrySource(entrySource(entry, { ...loaded, file: basename(loaded.file) })),
     [purpose ?? '', ...(condition === undefined ? [] : [`condition: ${condition}`])],
   ]
 }

@@ -1,4 +1,4 @@
-import { readFileSync, realpathSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { auditEventSchema } from '../core/audit-event.ts'
 import { configSchema } from '../core/config.ts'
@@ -61,5 +61,5 @@ function withoutNoise(key: string, value: unknown): unknown {
 }
 
 const started = process.argv[1]
-if (started !== undefined && realpathSync(started) === fileURLToPath(import.meta.url))
+if (started !== undefined && existsSync(started) && realpathSync(started) === fileURLToPath(import.meta.url))
   process.exitCode = generate({ check: process.argv.includes('--check') }, process)

@@ -43,7 +43,10 @@ describe('an audit line', () => {
     })
 
   it('is printable ASCII and reads back, whatever text is in it (seeded)', () => {
-    const text = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: fc.integer({ min: 0, max: 0xffff }).map((u) => String.fromCharCode(u)) }))
+    const text = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.string({ unit: fc.integer({ min: 0, max: 0xffff }).map((u) => String.fromCharCode(u)) }),
+    )
     fc.assert(
       fc.property(text, (path) => {
         const line = auditLine({ ...EVENT, path })

@@ -1,6 +1,5 @@
 import { parseAuthority } from '../names/authority.ts'
 import { err, ok, type Result } from '../result.ts'
-import { pathOf } from '../wire/request-head.ts'
 import type { ExplainTarget } from './explain.ts'
 
 const DEFAULT_PORT = { http: 80, https: 443 } as const
@@ -18,6 +17,6 @@ export function parseExplainTarget(text: string, method = 'GET'): Result<Explain
   const end = rest.search(/[/?]/)
   const authority = parseAuthority(end < 0 ? rest : rest.slice(0, end), DEFAULT_PORT[name])
   if (!authority.ok) return authority
-  const path = end < 0 ? '/' : pathOf(rest.slice(end))
-  return ok({ authority: authority.value, url: { scheme: name, path: path === '' ? '/' : path, method } })
+  const [path] = end < 0 ? [] : rest.slice(end).split('?', 1)
+  return ok({ authority: authority.value, url: { scheme: name, path: path || '/', method } })
 }

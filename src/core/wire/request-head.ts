@@ -46,6 +46,8 @@ export function checkHead(head: RequestHead, limits: HeadLimits): Result<BodyFra
   const { target, rawHeaders, httpVersion, method } = head
   if (target.length > limits.targetBytes)
     return err({ reason: 'target_too_long', detail: `more than ${limits.targetBytes} bytes` })
+  // RFC 9112 section 3.2: a target has no fragment; an origin that finds one reads another path than the one judged.
+  if (target.includes('#')) return err(malformed('the target has a fragment'))
   if (hasControlCharacter(target) || /[\t ]/.test(target)) return err(malformed('control character or space in the target'))
   if (httpVersion !== '1.1' && httpVersion !== '1.0') return err(malformed('only HTTP/1.0 and HTTP/1.1 are spoken here'))
   if (rawHeaders.length / 2 > limits.headFields)
@@ -115,7 +117,6 @@ export function readTarget({ method, target }: Pick<RequestHead, 'method' | 'tar
 }
 
 function readAbsolute(rest: string, method: string): Result<RequestTarget, WireProblem> {
-  if (rest.includes('#')) return err(malformed('the URL has a fragment'))
   const end = rest.search(/[/?]/)
   const authority = parseAuthority(end < 0 ? rest : rest.slice(0, end), 80)
   if (!authority.ok) return err(malformed(authority.error))

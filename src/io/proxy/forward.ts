@@ -39,6 +39,7 @@ interface Flight {
   readonly isFresh: boolean
   proxyReq?: ClientRequest
   answer?: IncomingMessage
+  brokenBy?: 'origin'
   /** Bytes so far, while the connection is this request's. */
   relayed: () => { readonly bytesUp: number; readonly bytesDown: number }
 }
@@ -168,14 +169,17 @@ export class Forwarder {
     })
     // A body that broke off must not look complete.
     answer.once('close', () => {
-      if (!answer.complete) responder.abort()
+      if (answer.complete) return
+      flight.brokenBy = 'origin'
+      responder.abort()
     })
   }
 
   /** The answer is out, or the client has gone. */
   #onClientDone({ exchange, responder, req }: ForwardRequest): void {
     const flight = this.#flights.get(req)
-    exchange.served(flight?.relayed() ?? NOTHING_RELAYED)
+    const endedBy = flight?.answer?.complete === true ? undefined : (flight?.brokenBy ?? 'client')
+    exchange.served({ ...(flight?.relayed() ?? NOTHING_RELAYED), ...(endedBy && { endedBy }) })
     // The origin has answered early and closed: nobody would read what the client still sends.
     if (flight?.proxyReq?.destroyed === true) responder.abandonBody()
   }

@@ -34,6 +34,8 @@ export class ProxyListener {
   readonly #http2: Http2Inside
   readonly #connections = new WeakMap<Socket, ClientConnection>()
   readonly #sockets = new Set<Socket>()
+  #pending = 0
+  readonly #onAnswered: (() => void)[] = []
 
   constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits) {
     this.name = name
@@ -81,6 +83,17 @@ export class ProxyListener {
   stop(): void {
     this.#server.close()
     this.#server.closeIdleConnections()
+  }
+
+  /** Forwarded requests whose answers are not finished. */
+  get pending(): number {
+    return this.#pending
+  }
+
+  /** Resolves once no answer is unfinished. */
+  answered(): Promise<void> {
+    if (this.#pending === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#onAnswered.push(resolve))
   }
 
   /** Closes everything at once. */
@@ -211,9 +224,13 @@ export class ProxyListener {
     const pending = { exchange, req, responder }
     connection.requests.add(pending)
     connection.newest = pending
+    this.#pending++
     responder.onClose(() => {
       connection.requests.delete(pending)
-      for (const next of connection.requests) return next.responder.onTurn()
+      const [next] = connection.requests
+      next?.responder.onTurn()
+      if (--this.#pending > 0) return
+      for (const resolve of this.#onAnswered.splice(0)) resolve()
     })
     try {
       await this.#forwarder.forward({ exchange, head: headOf(req), expectsContinue, responder, req, res })

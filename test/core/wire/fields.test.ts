@@ -73,7 +73,12 @@ describe('the fields that an origin gets', () => {
 
   it('hold nothing that Connection names as its own, in any case and over several fields', () => {
     const client = ['Connection', 'close, X-Own', 'X-Own', '1', 'connection', ' x-other ,,', 'X-OTHER', '2', 'X-Kept', '3']
-    expect(sent(['Host', 'h', ...client])).toEqual(['Host: origin.example', 'X-Kept: 3', `Via: 1.1 ${VIA}`, 'Connection: keep-alive'])
+    expect(sent(['Host', 'h', ...client])).toEqual([
+      'Host: origin.example',
+      'X-Kept: 3',
+      `Via: 1.1 ${VIA}`,
+      'Connection: keep-alive',
+    ])
   })
 
   it('cannot lose what the gateway writes itself by naming it in Connection', () => {
@@ -200,7 +205,18 @@ describe('an upgrade (case 46)', () => {
     })
 
   it('that is not forwarded leaves no trace', () => {
-    const fields = ['Host', 'h', 'Connection', 'Upgrade, HTTP2-Settings, X-Own', 'Upgrade', 'h2c', 'HTTP2-Settings', 'AA', 'X', '1']
+    const fields = [
+      'Host',
+      'h',
+      'Connection',
+      'Upgrade, HTTP2-Settings, X-Own',
+      'Upgrade',
+      'h2c',
+      'HTTP2-Settings',
+      'AA',
+      'X',
+      '1',
+    ]
     expect(lines(withoutUpgrade(fields))).toEqual(['Host: h', 'Connection: x-own', 'X: 1'])
     expect(lines(withoutUpgrade(['connection', 'upgrade', 'UPGRADE', 'h2c']))).toEqual([])
     expect(lines(withoutUpgrade(['Connection', 'close']))).toEqual(['Connection: close'])
