@@ -5,7 +5,7 @@ import { z } from '../schema.ts'
 import type { WorkspaceSetting } from './catalogue.ts'
 import type { EgressRequest } from './decide.ts'
 import type { Denial } from './enforce.ts'
-import { type Cloud, DEFAULT_PORTS, type Entry, type Pattern, portMatches } from './entry.ts'
+import { type Cloud, DEFAULT_PORTS, type Entry, isConstrained, type Pattern, portMatches } from './entry.ts'
 import { formatHostPattern } from './host-pattern.ts'
 import type { Policy } from './policy.ts'
 import type { AddressRefusal } from './vet.ts'
@@ -92,8 +92,20 @@ export function hintFor(policy: Policy, request: EgressRequest, denial: Denial, 
         text: `${quoted(host)} leads back to this gateway; take it out of the proxy settings with NO_PROXY`,
         remedy: { kind: 'no_proxy', name: 'loop' },
       }
+    case 'origin_certificate_invalid':
+      return certificateHint(request, denial)
     default:
       return plainHint(denial)
+  }
+}
+
+/** The cause is the whole of the help: nothing but a good certificate, or a CA that is believed, mends it. */
+function certificateHint({ host, port }: EgressRequest, { reason, detail }: Denial): Hint {
+  const address = formatAuthority({ host, port })
+  const serverName = host.kind === 'name' ? ` -servername ${host.name}` : ''
+  return {
+    text: `${detail ?? 'the certificate is not valid'}; see it with \`openssl s_client -connect ${address}${serverName}\``,
+    remedy: { kind: 'none', name: reason },
   }
 }
 
@@ -160,6 +172,12 @@ function inspectionHint(host: Host, port: number, entry: Entry | undefined): Hin
   const judges = `certain paths or methods of ${quoted(host)}, which takes TLS inspection, and there is no usable CA for it: \`sallyport check\` says why, \`sallyport ca init\` makes one`
   if (entry?.action === 'deny') {
     return { text: `${named(entry)} refuses ${judges}, or give that rule \`ports: [80]\``, remedy }
+  }
+  if (!entry?.patterns.some(isConstrained)) {
+    return {
+      text: `${named(entry)} says \`inspect: always\`, and there is no usable CA for it: \`sallyport check\` says why, \`sallyport ca init\` makes one`,
+      remedy,
+    }
   }
   return { text: `${named(entry)} allows only ${judges}, or allow the whole host: ${ruleLine(host, port)}`, remedy }
 }
@@ -229,7 +247,16 @@ const PLAIN_HINTS: { readonly [R in Denial['reason']]?: string } = {
   opening_timeout:
     'the client must speak first, within `limits.openingSeconds`; where the server does, a rule with `protocol: any` for this host and port',
   not_a_proxy_request: 'send CONNECT or an absolute http:// URL, as in `curl --proxy http://GATEWAY:3128 URL`',
-  scheme_not_supported: 'https goes through CONNECT: point HTTPS_PROXY at http://GATEWAY:3128',
+  scheme_not_supported:
+    'https goes through CONNECT: point HTTPS_PROXY at http://GATEWAY:3128; gRPC needs a host whose tunnel is relayed: a rule without `paths`, `methods` and `inspect`',
+  sni_mismatch:
+    'the server name in the TLS handshake must be the host of the CONNECT; list the name that is really meant, and connect to that',
+  sni_missing:
+    'the client must send a server name (SNI); a rule with `protocol: any` lets out one that cannot, and then any name at that address',
+  not_tls: 'a tunnel carries TLS unless its rule says `protocol: any` (SSH and the like) or `protocol: http`',
+  ech_refused: 'switch ECH off in the client, or set `inspection.ech: pass`',
+  opening_timeout:
+    'the client must begin its TLS handshake in time; where the server speaks first, the rule needs `protocol: any`',
   host_mismatch: 'open a connection of its own for each host',
   path_not_canonical: 'send the path without `.`, `..`, `//`, `\\`, `;` and escaped separators',
   target_too_long: 'the limit is `limits.targetBytes`',

@@ -4,9 +4,12 @@ import { TLSSocket } from 'node:tls'
 import type { RequestKind } from '../../core/audit-event.ts'
 import type { Limits } from '../../core/config.ts'
 import type { ListenAddress } from '../../core/listen-address.ts'
+import type { Answer } from '../../core/wire/answer.ts'
 import { asksForWebSocket, withoutUpgrade } from '../../core/wire/fields.ts'
-import { ClientConnection } from './client-connection.ts'
-import { answerAndClose } from './closing.ts'
+import type { WireProblem } from '../../core/wire/request-head.ts'
+import { listen } from '../listen.ts'
+import { ClientConnection, type PendingRequest } from './client-connection.ts'
+import { answerAndClose, endAndLinger } from './closing.ts'
 import { KEEP_ALIVE_PROBE_MS } from './dial.ts'
 import { Exchange } from './exchange.ts'
 import type { Forwarder } from './forward.ts'
@@ -30,11 +33,9 @@ export class ProxyListener {
   readonly #context: ProxyContext
   readonly #forwarder: Forwarder
   readonly #server: Server
-  readonly #http2: Http2Inside
+  #http2: Http2Inside
   readonly #connections = new WeakMap<Socket, ClientConnection>()
   readonly #sockets = new Set<Socket>()
-  #pending = 0
-  readonly #onAnswered: (() => void)[] = []
 
   constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits) {
     this.name = name
@@ -56,43 +57,39 @@ export class ProxyListener {
     // Node would silently drop the fields past 2,000; ours are counted and refused.
     this.#server.maxHeadersCount = 0
     this.#server.maxConnections = limits.connections
-    this.#http2 = new Http2Inside(limits, {
-      exchange: (connection) => this.#exchange(connection, 'inspected'),
-      forward: (request) => forwarder.forward(request),
-      onFault: (error) => this.#fault(error),
-    })
+    this.#http2 = this.#http2Inside(limits)
     this.#listen()
   }
 
-  /** Binds; throws what the system says. */
-  async start({ address, port }: ListenAddress): Promise<ListenAddress> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen({ host: address.text, port, ipv6Only: false }, () => {
-        this.#server.off('error', reject)
-        this.#server.on('error', (error) => this.#context.log.error({ listener: this.name, err: error }, 'listener failed'))
-        resolve()
-      })
+  /** Takes other limits from now on; connections there are keep what Node has set for them. */
+  limit(limits: Limits): void {
+    // Node's types leave it out; its parser reads it for each new connection.
+    Object.assign(this.#server, { maxHeaderSize: limits.targetBytes + limits.headBytes })
+    this.#server.headersTimeout = limits.headSeconds * 1000
+    this.#server.keepAliveTimeout = limits.keepAliveSeconds * 1000
+    this.#server.maxConnections = limits.connections
+    this.#http2 = this.#http2Inside(limits)
+  }
+
+  #http2Inside(limits: Limits): Http2Inside {
+    return new Http2Inside(limits, {
+      exchange: (connection) => this.#exchange(connection, 'inspected'),
+      forward: (request) => this.#forwarder.forward(request),
+      onFault: (error, exchange) => this.#fault(error, exchange),
     })
-    const bound = this.#server.address()
-    return { address, port: bound !== null && typeof bound === 'object' ? bound.port : port }
+  }
+
+  /** Binds; throws what the system says. */
+  async start(address: ListenAddress): Promise<ListenAddress> {
+    const bound = await listen(this.#server, address)
+    this.#server.on('error', (error) => this.#context.log.error({ listener: this.name, err: error }, 'listener failed'))
+    return bound
   }
 
   /** Accepts no more connections, and closes those that wait for a request. */
   stop(): void {
     this.#server.close()
     this.#server.closeIdleConnections()
-  }
-
-  /** Forwarded requests whose answers are not finished. */
-  get pending(): number {
-    return this.#pending
-  }
-
-  /** Resolves once no answer is unfinished. */
-  answered(): Promise<void> {
-    if (this.#pending === 0) return Promise.resolve()
-    return new Promise((resolve) => this.#onAnswered.push(resolve))
   }
 
   /** Closes everything at once. */
@@ -104,6 +101,8 @@ export class ProxyListener {
   #listen(): void {
     const server = this.#server
     server.on('connection', (socket: Socket) => {
+      // A connection that is given back to the parser comes here once more.
+      if (this.#sockets.has(socket)) return
       this.#sockets.add(socket)
       socket.once('close', () => this.#sockets.delete(socket))
       // Until somebody else owns the socket, an error on it ends it and nothing more.
@@ -125,7 +124,7 @@ export class ProxyListener {
   /** An unexpected error ends one connection, never the process. */
   #guard(socket: Socket, handle: () => void | Promise<void>): void {
     const fail = (error: unknown) => {
-      this.#fault(error)
+      this.#context.log.error({ listener: this.name, err: error }, 'connection handler failed')
       socket.destroy()
     }
     try {
@@ -135,8 +134,19 @@ export class ProxyListener {
     }
   }
 
-  #fault(error: unknown): void {
-    this.#context.log.error({ listener: this.name, err: error }, 'request handler failed')
+  /** A fault for which nobody made provision ends one connection, and the request still has its one line. */
+  async #carry(exchange: Exchange, carry: () => Promise<void>): Promise<void> {
+    try {
+      await carry()
+    } catch (error) {
+      this.#fault(error, exchange)
+      exchange.connection.socket.destroy()
+    }
+  }
+
+  #fault(error: unknown, exchange: Exchange): Answer {
+    this.#context.log.error({ listener: this.name, requestId: exchange.id, err: error }, 'request handler failed')
+    return exchange.refuse({ reason: 'internal_error' })
   }
 
   #connection(socket: Socket): ClientConnection {
@@ -152,23 +162,42 @@ export class ProxyListener {
     const { telemetry, gateway } = this.#context
     const exchange = new Exchange(telemetry, gateway, this.#context.generation(), connection, kind)
     exchange.parent = connection.session?.parent
+    this.#context.exchanges.add(exchange)
     return exchange
   }
 
   async #onConnect(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
     const connection = this.#connection(socket)
-    // Node would answer this CONNECT before the request ahead of it: the client would take our 200 for that answer.
-    if (connection.pending > 0 || connection.closing) return void socket.destroy()
+    if (this.#wouldOvertake(connection, 'connect')) return
     connection.closing = true
-    await openTunnel(this.#context, this.#exchange(connection, 'connect'), req, head, (inside) => this.#serveInside(inside))
+    const exchange = this.#exchange(connection, 'connect')
+    await this.#carry(exchange, () => openTunnel(this.#context, exchange, req, head, (inside) => this.#serveInside(inside)))
   }
 
   async #onUpgrade(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
     const connection = this.#connection(socket)
-    if (connection.pending > 0 || connection.closing) return void socket.destroy()
+    if (this.#wouldOvertake(connection, 'websocket')) return
     if (!asksForWebSocket(req.method ?? '', req.rawHeaders)) return this.#withoutUpgrade(req, socket, head)
     connection.closing = true
-    await forwardWebSocket(this.#context, this.#exchange(connection, 'websocket'), req, head)
+    const exchange = this.#exchange(connection, 'websocket')
+    await this.#carry(exchange, () => forwardWebSocket(this.#context, exchange, req, head))
+  }
+
+  /**
+   * Node would answer a CONNECT or an upgrade before the requests ahead of it, and the client would take our 200 for one of their
+   * answers: with an answer pending, the connection ends.
+   */
+  #wouldOvertake(connection: ClientConnection, kind: RequestKind): boolean {
+    const { socket, pending, closing } = connection
+    if (pending === 0 && !closing) return false
+    // Where the last answer is being written, only what follows it is thrown away.
+    if (closing && pending <= 1) socket.resume()
+    else {
+      const detail = 'CONNECT or an upgrade while an earlier answer is pending'
+      if (!closing) this.#exchange(connection, kind).refuse({ reason: 'malformed_request', detail })
+      socket.destroy()
+    }
+    return true
   }
 
   /**
@@ -200,35 +229,55 @@ export class ProxyListener {
   async #onRequest(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): Promise<void> {
     const connection = this.#connection(req.socket)
     if (connection.closing) return
-    connection.pending++
-    this.#pending++
-    res.once('close', () => {
-      connection.pending--
-      if (--this.#pending > 0) return
-      for (const resolve of this.#onAnswered.splice(0)) resolve()
+    const exchange = this.#exchange(connection, connection.session?.scheme === 'https' ? 'inspected' : 'forward')
+    const responder = new Http1Responder(connection, req, res, this.#context.isDraining)
+    const pending = { exchange, req, responder }
+    connection.requests.add(pending)
+    connection.newest = pending
+    responder.onClose(() => {
+      connection.requests.delete(pending)
+      const [next] = connection.requests
+      next?.responder.onTurn()
     })
-    await this.#forwarder.forward({
-      exchange: this.#exchange(connection, connection.session?.scheme === 'https' ? 'inspected' : 'forward'),
-      head: headOf(req),
-      expectsContinue,
-      responder: new Http1Responder(connection, req, res),
-      req,
-      res,
-    })
+    try {
+      await this.#forwarder.forward({ exchange, head: headOf(req), expectsContinue, responder, req, res })
+    } catch (error) {
+      const answer = this.#fault(error, exchange)
+      if (responder.headSent) responder.abort()
+      else responder.answer(answer)
+    }
   }
 
   /** What the parser refused: an answer if none is under way, and the end of the connection. */
   #onParserError(error: NodeJS.ErrnoException, socket: Socket): void {
     const problem = wireProblemOf(error)
     const connection = this.#connection(socket)
-    if (problem === undefined || connection.closing || !socket.writable) return void socket.destroy()
+    if (problem === undefined) return void socket.destroy()
+    // The last answer is on its way out; what else the client sends is not looked at.
+    if (connection.closing) return
     connection.closing = true
+    const { pending, newest } = connection
+    if (newest?.req.complete === false) {
+      // A client that ends in the middle of a body has gone; with any other error it is still there.
+      if (error.code === 'HPE_INVALID_EOF_STATE') socket.destroy()
+      else this.#onBrokenBody(connection, newest, problem)
+      return
+    }
     const client = this.#context.generation().config.clients.allow
     const exchange = this.#exchange(connection, 'forward')
     const refusal = client.contains(connection.client) ? problem : ({ reason: 'client_not_allowed' } as const)
     const answer = exchange.refuse(refusal)
     // With an answer under way, another would be taken for a part of it.
-    if (connection.pending > 0) socket.destroy()
+    if (pending > 0) socket.destroy()
     else answerAndClose(socket, answer)
+  }
+
+  /** The body of a request that was taken on is malformed: its own answer says so, if that has not begun. */
+  #onBrokenBody({ socket, pending }: ClientConnection, { exchange, responder }: PendingRequest, { detail }: WireProblem): void {
+    const answer = exchange.refuse({ reason: 'body_malformed', detail })
+    if (pending === 1 && !responder.headSent) answerAndClose(socket, answer)
+    // The origin did not wait for the body: its answer is out and stays the only one.
+    else if (pending === 0) endAndLinger(socket, '')
+    else socket.destroy()
   }
 }
