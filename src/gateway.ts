@@ -213,7 +213,7 @@ export class Gateway {
     this.#telemetry.configure({ auditEvents: config.audit.events, deniedHosts: config.metrics.deniedHosts })
     if (JSON.stringify(before.config.dns) !== JSON.stringify(config.dns))
       this.#resolver.reconfigure(this.#resolverOptions(config))
-    this.#pool.retire()
+    this.#pool.retire(generation.number)
     this.#forgetEntries(before.policy)
     this.#describePolicy()
     this.metrics.policyReloads.inc({ outcome: 'ok' })
@@ -275,7 +275,7 @@ export class Gateway {
     this.#proxy.destroy()
     // What was under way learns of its end from its sockets, and leaves its line in the audit log then.
     await Promise.race([this.#exchanges.settled(), wait(CLOSE_MS)])
-    this.#pool.retire()
+    this.#pool.retire(0)
     this.#resolver.close()
     this.#services.metrics.stop()
     this.#services.admin.stop()
