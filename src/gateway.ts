@@ -118,6 +118,7 @@ export class Gateway {
       audit: this.#audit,
       auditEvents: config.audit.events,
       deniedHosts: config.metrics.deniedHosts,
+      entries: idsOf(policy),
     })
     this.#resolver = new Resolver(this.#resolverOptions(config))
     this.#pool = new OriginPool(() => this.#generation.config.limits.originKeepAliveSeconds * 1000)
@@ -210,7 +211,11 @@ export class Gateway {
     this.#failure = undefined
     this.#restartRequired = restartRequired(before.config, config, this.#restartRequired)
     this.#proxy.limit(config.limits)
-    this.#telemetry.configure({ auditEvents: config.audit.events, deniedHosts: config.metrics.deniedHosts })
+    this.#telemetry.configure({
+      auditEvents: config.audit.events,
+      deniedHosts: config.metrics.deniedHosts,
+      entries: idsOf(policy),
+    })
     if (JSON.stringify(before.config.dns) !== JSON.stringify(config.dns))
       this.#resolver.reconfigure(this.#resolverOptions(config))
     this.#pool.retire(generation.number)
@@ -331,7 +336,7 @@ export class Gateway {
 
   /** Series of entries that are gone would pile up with every reload. */
   #forgetEntries({ entries }: Policy): void {
-    const kept = new Set(this.#generation.policy.entries.map(({ id }) => id))
+    const kept = idsOf(this.#generation.policy)
     for (const { id, feature = 'rules' } of entries) {
       if (kept.has(id)) continue
       this.metrics.entryHits.remove({ entry: id, feature })
@@ -395,6 +400,10 @@ export class Gateway {
     metrics.buildInfo.set({ version: VERSION, node: process.version, relay: RELAY }, 1)
     for (const { feature = 'rules' } of policy.entries) metrics.policyEntries.inc({ feature })
   }
+}
+
+function idsOf({ entries }: Policy): ReadonlySet<string> {
+  return new Set(entries.map(({ id }) => id))
 }
 
 /** Keys that are read once, at start: those that changed now, and those that wait already. */

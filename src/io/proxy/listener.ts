@@ -236,7 +236,8 @@ export class ProxyListener {
     connection.newest = pending
     responder.onClose(() => {
       connection.requests.delete(pending)
-      for (const next of connection.requests) return next.responder.onTurn()
+      const [next] = connection.requests
+      next?.responder.onTurn()
     })
     try {
       await this.#forwarder.forward({ exchange, head: headOf(req), expectsContinue, responder, req, res })
@@ -256,7 +257,12 @@ export class ProxyListener {
     if (connection.closing) return
     connection.closing = true
     const { pending, newest } = connection
-    if (newest?.req.complete === false) return this.#onBrokenBody(connection, newest, problem)
+    if (newest?.req.complete === false) {
+      // A client that ends in the middle of a body has gone; with any other error it is still there.
+      if (error.code === 'HPE_INVALID_EOF_STATE') socket.destroy()
+      else this.#onBrokenBody(connection, newest, problem)
+      return
+    }
     const client = this.#context.generation().config.clients.allow
     const exchange = this.#exchange(connection, 'forward')
     const refusal = client.contains(connection.client) ? problem : ({ reason: 'client_not_allowed' } as const)

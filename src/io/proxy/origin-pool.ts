@@ -1,4 +1,4 @@
-import { Agent } from 'node:http'
+import { Agent, type ClientRequest } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { formatAuthority } from '../../core/names/authority.ts'
@@ -20,7 +20,8 @@ export class OriginAgent extends Agent {
   readonly #offered: Socket[] = []
 
   constructor(idleMs: number) {
-    super({ keepAlive: true, maxFreeSockets: MAX_IDLE_PER_ORIGIN, timeout: idleMs, scheduling: 'lifo' })
+    // With `lifo` Node may take a connection that is closed already; with `fifo` it steps over those.
+    super({ keepAlive: true, maxFreeSockets: MAX_IDLE_PER_ORIGIN, timeout: idleMs, scheduling: 'fifo' })
   }
 
   get hasIdle(): boolean {
@@ -49,6 +50,20 @@ export class OriginAgent extends Agent {
     this.closeIdle()
   }
 
+  /** What an origin sends on an idle connection answers nothing: the next request would take it for its answer. */
+  override keepSocketAlive(socket: Duplex): boolean {
+    // Typed as nothing, documented as a boolean.
+    const isKept: unknown = super.keepSocketAlive(socket)
+    if (isKept !== true || socket.readableLength > 0) return false
+    socket.on('data', endUnasked)
+    return true
+  }
+
+  override reuseSocket(socket: Duplex, request: ClientRequest): void {
+    socket.off('data', endUnasked)
+    super.reuseSocket(socket, request)
+  }
+
   override createConnection(): Duplex {
     const socket = this.#offered.shift()
     if (socket === undefined) throw new Error('no vetted connection was offered')
@@ -59,6 +74,10 @@ export class OriginAgent extends Agent {
   override getName(): string {
     return 'origin'
   }
+}
+
+function endUnasked(this: Duplex): void {
+  this.destroy()
 }
 
 /**
