@@ -256,7 +256,8 @@ const PLAIN_HINTS: { readonly [R in Denial['reason']]?: string } = {
   dns_failed: 'see whether the gateway itself resolves the name; `dns.servers` names the servers it asks',
   dial_failed: 'the name resolves but nothing accepts the connection there; see whether the gateway itself can reach it',
   dial_timeout: 'no answer to the connection attempt; is there a route from the gateway to it?',
-  origin_certificate_invalid: 'the certificate is not valid; a CA of your own is trusted with `inspection.upstreamCa`; verification has no switch',
+  origin_certificate_invalid:
+    'the certificate is not valid; a CA of your own is trusted with `inspection.upstreamCa`; verification has no switch',
   origin_timeout: 'the limit is `limits.originSeconds`',
 }
 
