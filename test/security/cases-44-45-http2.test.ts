@@ -29,7 +29,8 @@ const held: (() => void)[] = []
 
 beforeAll(async () => {
   lab = await startInspectionLab({
-    config: 'limits: { requestsPerSecondPerClient: 100000 }',
+    // After its GOAWAY the gateway reads no more; the connection goes with the idle ones.
+    config: 'limits: { requestsPerSecondPerClient: 100000, keepAliveSeconds: 1 }',
     serve: (req, res) => {
       if (req.url === '/team/held') held.push(() => res.end('late'))
       else if (req.url === '/team/upload') {
@@ -144,7 +145,7 @@ describe('case 45: HTTP/2 requests that are not for the host of their tunnel, or
     { name: 'another path', headers: { ':path': '/secret' }, status: 403, reason: 'path_not_listed' },
     { name: 'a path that climbs', headers: { ':path': '/team/../secret' }, status: 400, reason: 'path_not_canonical' },
     { name: 'a path with an escape', headers: { ':path': '/team/%2e%2e/secret' }, status: 400, reason: 'path_not_canonical' },
-    { name: 'a path with a fragment', headers: { ':path': '/team/a#b' }, status: 400, reason: 'path_not_canonical' },
+    { name: 'a path with a fragment', headers: { ':path': '/team/a#b' }, status: 400, reason: 'malformed_request' },
     {
       name: 'gRPC',
       headers: { ':method': 'POST', ':path': '/team/S/M', 'content-type': 'application/grpc', te: 'trailers' },
@@ -238,11 +239,6 @@ describe('case 45: HTTP/2 requests that are not for the host of their tunnel, or
       ['host', 'evil.test'],
     ],
     'capitals in a name': [['Host', 'evil.test']],
-    'LF in a value': [['x', 'a\nhost: evil.test']],
-    'CR LF in a value': [['x', 'a\r\nhost: evil.test']],
-    'NUL in a value': [['x', 'a\0b']],
-    'a colon in a name': [['x:y', 'z']],
-    'a space in a name': [['x y', 'z']],
     'two lengths': [
       ['content-length', '0'],
       ['content-length', '5'],
@@ -260,6 +256,23 @@ describe('case 45: HTTP/2 requests that are not for the host of their tunnel, or
       await client.until((c) => c.of(FRAME.data, 3).length > 0, 'the next answer')
       client.raw.close()
       expect(seenByOrigins(lab).asked).toEqual([...seen.asked, 'GET /team/still-there'])
+    })
+
+  const dropped: Readonly<Record<string, readonly [string, string]>> = {
+    'LF in its value': ['x-evil', 'a\nhost: evil.test'],
+    'CR LF in its value': ['x-evil', 'a\r\nhost: evil.test'],
+    'NUL in its value': ['x-evil', 'a\0b'],
+    'a colon in its name': ['x-evil:y', 'z'],
+    'a space in its name': ['x-evil y', 'z'],
+    'LF in its name': ['x-evil\nhost', 'evil.test'],
+  }
+  for (const [name, field] of Object.entries(dropped))
+    it(`are forwarded without a field that has ${name}: nghttp2 drops it before anybody sees it`, async () => {
+      const client = await frames()
+      client.send(requestFrame(1, { ...ALLOWED, fields: [field] }))
+      await client.until((c) => c.of(FRAME.resetStream, 1).length + c.of(FRAME.headers, 1).length > 0, 'an answer')
+      client.raw.close()
+      expect(JSON.stringify(lab.web.requests.at(-1)?.rawHeaders)).not.toContain('evil')
     })
 
   it('pass with :authority in another spelling of the host', async () => {
@@ -294,7 +307,7 @@ describe('case 44: floods of HTTP/2', () => {
   /** Sends until the gateway has had enough; resolves with what it said, and how many were sent. */
   async function flood(client: FrameClient, make: (n: number) => Buffer, most: number) {
     let sent = 0
-    while (!client.raw.closed && sent < most) {
+    while (!client.raw.closed && client.of(FRAME.goaway).length === 0 && sent < most) {
       const batch: Buffer[] = []
       for (let i = 0; i < 100; i++) batch.push(make(sent++))
       client.send(...batch)

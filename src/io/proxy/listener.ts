@@ -162,6 +162,8 @@ export class ProxyListener {
     const { telemetry, gateway } = this.#context
     const exchange = new Exchange(telemetry, gateway, this.#context.generation(), connection, kind)
     exchange.parent = connection.session?.parent
+    // Whatever the request says, it is about this host; a request that is let through names it again.
+    exchange.target = connection.session?.authority
     this.#context.exchanges.add(exchange)
     return exchange
   }
@@ -229,7 +231,7 @@ export class ProxyListener {
   async #onRequest(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): Promise<void> {
     const connection = this.#connection(req.socket)
     if (connection.closing) return
-    const exchange = this.#exchange(connection, connection.session?.scheme === 'https' ? 'inspected' : 'forward')
+    const exchange = this.#exchange(connection, kindOf(connection))
     const responder = new Http1Responder(connection, req, res, this.#context.isDraining)
     const pending = { exchange, req, responder }
     connection.requests.add(pending)
@@ -264,7 +266,7 @@ export class ProxyListener {
       return
     }
     const client = this.#context.generation().config.clients.allow
-    const exchange = this.#exchange(connection, 'forward')
+    const exchange = this.#exchange(connection, kindOf(connection))
     const refusal = client.contains(connection.client) ? problem : ({ reason: 'client_not_allowed' } as const)
     const answer = exchange.refuse(refusal)
     // With an answer under way, another would be taken for a part of it.
@@ -280,4 +282,9 @@ export class ProxyListener {
     else if (pending === 0) endAndLinger(socket, '')
     else socket.destroy()
   }
+}
+
+/** Of an ordinary request on the connection. */
+function kindOf({ session }: ClientConnection): RequestKind {
+  return session?.scheme === 'https' ? 'inspected' : 'forward'
 }
