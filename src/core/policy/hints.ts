@@ -237,15 +237,6 @@ export function plainHint({ reason }: Pick<Denial, 'reason'>): Hint | undefined 
 }
 
 const PLAIN_HINTS: { readonly [R in Denial['reason']]?: string } = {
-  sni_mismatch:
-    'the client names another host in TLS than it asked for: open a tunnel for each host; a rule with `protocol: any` gives the check up',
-  sni_missing:
-    'the client names no host in TLS: switch SNI on there; a rule with `protocol: any` for this host and port gives the check up',
-  not_tls:
-    'the tunnel must carry TLS: for SSH and the like, a rule with `protocol: any` for this host and port, and nothing inside is judged',
-  ech_refused: 'switch ECH off in the client, or `inspection: { ech: pass }`, which compares the outer name alone',
-  opening_timeout:
-    'the client must speak first, within `limits.openingSeconds`; where the server does, a rule with `protocol: any` for this host and port',
   not_a_proxy_request: 'send CONNECT or an absolute http:// URL, as in `curl --proxy http://GATEWAY:3128 URL`',
   scheme_not_supported:
     'https goes through CONNECT: point HTTPS_PROXY at http://GATEWAY:3128; gRPC needs a host whose tunnel is relayed: a rule without `paths`, `methods` and `inspect`',
