@@ -204,7 +204,7 @@ export class Forwarder {
       // The others that were kept are no younger.
       this.#pool.agentFor(exchange.generation.number, plan, flight.destination).closeIdle()
       const again = this.#send(request, plan, flight.destination, this.#context.dialer.deadline())
-      return void again.catch(() => responder.abort())
+      return void again.catch(() => refuse(request, { reason: 'internal_error' }))
     }
     refuse(request, failureOf(error))
   }

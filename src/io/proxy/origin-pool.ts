@@ -44,6 +44,12 @@ export class OriginAgent extends Agent {
     for (const sockets of Object.values(this.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
   }
 
+  /** Keeps nothing from now on: what is in use ends with its request. */
+  retire(): void {
+    this.maxFreeSockets = 0
+    this.closeIdle()
+  }
+
   /** What an origin sends on an idle connection answers nothing: the next request would take it for its answer. */
   override keepSocketAlive(socket: Duplex): boolean {
     // Typed as nothing, documented as a boolean.
@@ -80,7 +86,9 @@ function endUnasked(this: Duplex): void {
  */
 export class OriginPool {
   readonly #idleMs: () => number
-  readonly #agents = new LRUCache<string, OriginAgent>({ max: MAX_ORIGINS, dispose: (agent) => agent.closeIdle() })
+  readonly #agents = new LRUCache<string, OriginAgent>({ max: MAX_ORIGINS, dispose: (agent) => agent.retire() })
+  /** Requests of an older one keep no connection. */
+  #generation = 1
 
   constructor(idleMs: () => number) {
     this.#idleMs = idleMs
@@ -96,13 +104,15 @@ export class OriginPool {
     let agent = this.#agents.get(key)
     if (agent === undefined) {
       agent = new OriginAgent(this.#idleMs())
+      if (generation !== this.#generation) agent.retire()
       this.#agents.set(key, agent)
     }
     return agent
   }
 
-  /** Closes every idle connection; the ones in use end with their request. */
-  retire(): void {
+  /** Closes every idle connection; the ones in use end with their request. From now on it is another generation's turn. */
+  retire(generation: number): void {
+    this.#generation = generation
     this.#agents.clear()
   }
 }
