@@ -61,6 +61,7 @@ export class Gateway {
   #refusesNew = false
   #bound: BoundAddresses | undefined
   #cutShort: (() => void) | undefined
+  #stopped: Promise<void> | undefined
 
   constructor({ config, policy, inspection, log, hostsFile = '/etc/hosts' }: GatewayOptions) {
     this.#log = log
@@ -122,8 +123,8 @@ export class Gateway {
   }
 
   /**
-   * Ends in order: `/readyz` says 503 and new work is still taken for `drainDelaySeconds`, then listening stops, tunnels may end
-   * by themselves for `drainSeconds`, and what is left is closed.
+   * Ends in order: `/readyz` says 503 and new work is still taken for `drainDelaySeconds`, then listening stops, tunnels and
+   * requests may end by themselves for `drainSeconds`, and what is left is closed.
    */
   async drain(): Promise<void> {
     if (this.#phase === 'draining' || this.#phase === 'stopped') return
@@ -135,23 +136,29 @@ export class Gateway {
     await Promise.race([wait(drainDelaySeconds * 1000), cut])
     this.#refusesNew = true
     this.#proxy.stop()
-    this.#log.info({ tunnels: this.#tunnels.size, seconds: drainSeconds }, 'no new work; waiting for tunnels to end')
+    const left = { tunnels: this.#tunnels.size, requests: this.#proxy.pending, seconds: drainSeconds }
+    this.#log.info(left, 'no new work; waiting for tunnels and requests to end')
     await Promise.race([this.#idle(), wait(drainSeconds * 1000), cut])
     await this.stop()
   }
 
-  /** Ends at once: open tunnels are closed, with their audit lines. */
-  async stop(): Promise<void> {
-    if (this.#phase === 'stopped') return
+  /** Ends at once: open tunnels are closed, with their audit lines. Whoever asks again waits for the same end. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop()
+    return this.#stopped
+  }
+
+  async #stop(): Promise<void> {
     this.#phase = 'stopped'
     this.#refusesNew = true
     this.#cutShort?.()
     this.#proxy.stop()
-    if (this.#tunnels.size > 0) {
-      this.#tunnels.endAll('drain')
-      await Promise.race([this.#idle(), wait(CLOSE_MS)])
-    }
+    this.#tunnels.endAll('drain')
+    await Promise.race([this.#tunnels.empty(), wait(CLOSE_MS)])
     this.#proxy.destroy()
+    // What was under way learns of its end from its sockets, and leaves its line in the audit log then.
+    await Promise.race([this.#idle(), wait(CLOSE_MS)])
+    await new Promise((resolve) => setImmediate(resolve))
     this.#pool.retire()
     this.#resolver.close()
     this.#services.metrics.stop()
@@ -234,8 +241,8 @@ export class Gateway {
     )
   }
 
-  #idle(): Promise<void> {
-    return this.#tunnels.empty()
+  async #idle(): Promise<void> {
+    await Promise.all([this.#tunnels.empty(), this.#proxy.answered()])
   }
 
   #describePolicy(): void {

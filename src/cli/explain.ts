@@ -16,9 +16,6 @@ export interface ExplainOptions {
   readonly json?: boolean
 }
 
-/** TLS is not ended at the gateway yet. */
-const INSPECTION_AVAILABLE = false
-
 /** Says what the gateway would do with a request and why, without asking DNS or the gateway. */
 export async function explain(target: string, options: ExplainOptions, io: CommandIo): Promise<number> {
   const question = readQuestion(target, options)
@@ -51,9 +48,9 @@ function readQuestion(text: string, { client, method }: ExplainOptions): Result<
   return ok({ target: target.value, client: unmapped(address) })
 }
 
-function answer({ target, client }: Question, { config, compiled }: LoadedConfig): Explanation {
+function answer({ target, client }: Question, { config, compiled, inspection }: LoadedConfig): Explanation {
   if (client !== undefined && !config.clients.allow.contains(client)) return clientRefused(target, client, config.mode)
-  return explainTarget(compiled.policy, target, INSPECTION_AVAILABLE)
+  return explainTarget(compiled.policy, target, inspection?.authority.permits(target.authority.host) ?? false)
 }
 
 /** Settled before anything is said of the host: see `client_not_allowed`. */

@@ -1,6 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { printable } from '../io/config/load.ts'
 import { VERSION } from '../version.ts'
+import { type CaInitOptions, type CaShowOptions, caInit, caShow } from './ca.ts'
 import { type CheckOptions, check } from './check.ts'
 import { type CommandIo, EXIT, terminalColumns } from './command-io.ts'
 import { type EntriesOptions, entries } from './entries.ts'
@@ -78,6 +79,26 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
   command('health', 'ask the running gateway whether it is ready; exit 1 where it is not', EXAMPLES.health).action(
     async (options: HealthOptions) => settle(await health(options, io)),
   )
+  const ca = program.command('ca').description('the CA of TLS inspection').helpOption('-h, --help', 'print this help')
+  ca.addHelpText('after', examples(EXAMPLES.ca))
+  ca.command('init')
+    .description('make a CA, good for exactly the hosts that the rules inspect')
+    .helpOption('-h, --help', 'print this help')
+    .option('-c, --config <file>', 'the config file', nonEmpty)
+    .option('--common-name <name>', 'what the certificate is called')
+    .option('--days <days>', 'how long it is valid (default: 3650)')
+    .option('--key-type <type>', 'p256, p384 or rsa (default: p256)')
+    .option('--host <host...>', 'also good for this host, or `*.suffix`')
+    .option('--any-host', 'good for every host there is')
+    .option('--certificate <file>', 'write it here instead, as the next CA')
+    .option('--key <file>', 'with --certificate: its key')
+    .action(async (options: CaInitOptions) => settle(await caInit(options, io)))
+  ca.command('show')
+    .description('show the CA in use, and how each tool comes to trust it')
+    .helpOption('-h, --help', 'print this help')
+    .option('-c, --config <file>', 'the config file', nonEmpty)
+    .option('--pem', 'print what clients install, and nothing else')
+    .action(async (options: CaShowOptions) => settle(await caShow(options, io)))
   return program
 }
 
@@ -108,6 +129,10 @@ const EXAMPLES = {
   entries: [
     ['sallyport entries | less -S', ''],
     ["sallyport entries --json | jq -r '.[].patterns[].host'", ''],
+  ],
+  ca: [
+    ['sallyport ca init --config gateway.yaml', ''],
+    ['sallyport ca show --config gateway.yaml --pem > ca.pem', 'for clients to install'],
   ],
   health: [['sallyport health --config /etc/sallyport/gateway.yaml', 'as a container health check']],
 } as const satisfies Record<string, readonly Example[]>

@@ -2,7 +2,6 @@ import { formatListenAddress } from '../core/listen-address.ts'
 import { Gateway } from '../gateway.ts'
 import { formatProblem, loadConfig } from '../io/config/load.ts'
 import { createLog } from '../io/telemetry/log.ts'
-import { loadInspection } from '../io/tls/inspection.ts'
 
 /** sysexits.h: the configuration is at fault. */
 const EXIT_CONFIG = 78
@@ -17,10 +16,8 @@ export async function serve({ config: file }: { readonly config: string }): Prom
     for (const problem of loaded.error) process.stderr.write(`${formatProblem(problem)}\n`)
     return EXIT_CONFIG
   }
-  const { config, compiled, warnings } = loaded.value
+  const { config, compiled, inspection, warnings } = loaded.value
   for (const warning of warnings) log.warn(formatProblem(warning))
-  const material = await loadInspection(config.inspection)
-  const inspection = material.ok ? material.value : undefined
   const gateway = new Gateway({ config, policy: compiled.policy, inspection, log })
   // Whatever nobody foresaw ends one connection, not everybody's way out.
   process.on('uncaughtException', (error) => log.error({ err: error }, 'uncaught exception'))

@@ -105,6 +105,10 @@ export const ruleSchema = z.strictObject({
     .min(1)
     .optional()
     .describe('only these HTTP methods'),
+  inspect: z
+    .literal('always')
+    .optional()
+    .describe('end TLS here although no path or method needs it, so that the Host inside is checked too'),
   action: z.enum(['allow', 'deny']).default('allow').describe('a matching deny rule beats every allow'),
   mode: z.literal('report').optional().describe('of a deny rule: only report what it would refuse'),
   destinations: z.array(cidr).min(1).optional().describe('ranges outside the public internet that these hosts may resolve into'),
@@ -249,7 +253,6 @@ export const NOT_AVAILABLE_YET: readonly string[] = [
   'rules.*.addresses',
   'rules.*.expires',
   'rules.*.groups',
-  'rules.*.inspect',
   'rules.*.owner',
   'rules.*.quiet',
   'rules.*.serviceTags',

@@ -5,7 +5,6 @@ import { pino } from 'pino'
 import type { AuditEvent } from '../../src/core/audit-event.ts'
 import { Gateway } from '../../src/gateway.ts'
 import { loadConfig } from '../../src/io/config/load.ts'
-import { loadInspection } from '../../src/io/tls/inspection.ts'
 
 /** A gateway in this process, on free ports, with its audit log in a folder of its own. */
 export interface TestGateway {
@@ -36,10 +35,7 @@ export async function startGateway(yaml: string, options: { hostsFile?: string }
   if (!loaded.ok) throw new Error(loaded.error.map((problem) => JSON.stringify(problem)).join('\n'))
   const log: Record<string, unknown>[] = []
   const logger = pino({ level: 'debug' }, { write: (line: string) => log.push(JSON.parse(line)) })
-  const { config, compiled } = loaded.value
-  const material = await loadInspection(config.inspection)
-  if (!material.ok) logger.info(material.error, 'no inspection')
-  const inspection = material.ok ? material.value : undefined
+  const { config, compiled, inspection } = loaded.value
   const gateway = new Gateway({
     config,
     policy: compiled.policy,

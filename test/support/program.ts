@@ -1,6 +1,6 @@
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { it } from 'vitest'
+import { describe, it } from 'vitest'
 
 /**
  * The path of a program that tests run and the project does not bring along; `undefined` where it is not installed.
@@ -22,7 +22,15 @@ export function itWith(name: string, debianPackage: string = name): (title: stri
   return (title, test) => it.skip(`${title} (skipped: ${missing(name, debianPackage)})`, test)
 }
 
-function missing(name: string, debianPackage: string): string {
+/** `describe` for tests that need programs; where one is missing they are skipped, and the title says which. */
+export function describeWith(names: readonly string[], tests: () => void): void {
+  const absent = names.filter((name) => requireProgram(name) === undefined).map((name) => missing(name))
+  const title = names.join(', ')
+  if (absent.length === 0) describe(title, tests)
+  else describe.skip(`${title} (skipped: ${absent.join('; ')})`, tests)
+}
+
+function missing(name: string, debianPackage: string = name): string {
   return `\`${name}\` is not installed; apt-get install ${debianPackage}`
 }
 

@@ -15,7 +15,7 @@ import {
   type WorkspaceNames,
   type WorkspaceSetting,
 } from './catalogue.ts'
-import { DEFAULT_PORTS, type Entry, isConstrained, type Pattern } from './entry.ts'
+import { DEFAULT_PORTS, type Entry, type Pattern } from './entry.ts'
 import { type KnownDestination, type Unlisted, WORKSPACE_FEATURES } from './hints.ts'
 import { type HostPattern, parseHostPattern } from './host-pattern.ts'
 import { HostTree } from './host-tree.ts'
@@ -86,6 +86,7 @@ function ruleEntry(rule: Rule): Entry {
       ...(rule.protocol === undefined ? {} : { protocol: rule.protocol }),
       ...(rule.paths === undefined ? {} : { paths: rule.paths }),
       ...(rule.methods === undefined ? {} : { methods: rule.methods }),
+      ...(rule.inspect === undefined ? {} : { inspect: rule.inspect }),
     }),
   )
   return {
@@ -224,6 +225,17 @@ function checkRules(rules: readonly Rule[]): Problem[] {
         ),
       )
     }
+    if (rule.inspect === 'always' && rule.protocol !== undefined && rule.protocol !== 'tls') {
+      found.push(
+        problem(
+          ['rules', index, 'inspect'],
+          `\`inspect: always\` ends TLS, and \`protocol: ${rule.protocol}\` carries none that is judged; leave one of them out`,
+        ),
+      )
+    }
+    if (rule.action === 'deny' && rule.inspect !== undefined) {
+      found.push(problem(['rules', index, 'inspect'], 'a deny rule lets nothing through to be inspected; leave `inspect` out'))
+    }
     if (rule.mode === 'report' && rule.action !== 'deny') {
       found.push(
         problem(
@@ -261,8 +273,4 @@ function fingerprint(config: Config, entries: readonly Entry[]): string {
     [cloud, mode, destinations.pin, destinations.privateRanges.cidrs, clients.allow.cidrs, entries],
     (key, value) => (key === 'destinations' && value instanceof CidrSet ? value.cidrs : value),
   )
-}
-
-export function hasConstraints(entry: Entry): boolean {
-  return entry.patterns.some(isConstrained)
 }

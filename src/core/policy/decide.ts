@@ -99,6 +99,7 @@ function seenProtocol(protocol: Protocol, port: number): Exclude<Protocol, 'any'
 function judgeAllows(matches: readonly Match[], request: EgressRequest): Decision {
   const { port, http } = request
   let whole: { readonly entry: Entry; readonly protocol: Protocol } | undefined
+  let inspectedBy: Entry | undefined
   let partial: { readonly entry: Entry; readonly protocol: Exclude<Protocol, 'any'> } | undefined
   let otherPort: Entry | undefined
   for (const { entry, pattern } of matches) {
@@ -108,10 +109,14 @@ function judgeAllows(matches: readonly Match[], request: EgressRequest): Decisio
       continue
     }
     const carried = pattern.protocol ?? defaultProtocol(port)
+    if (pattern.inspect === 'always' && !isConstrained(pattern)) inspectedBy ??= entry
     if (isConstrained(pattern)) partial ??= { entry, protocol: seenProtocol(carried, port) }
     else if (whole === undefined) whole = { entry, protocol: carried }
     // The named entry's protocol, but `any` from any allow counts: another entry must not turn an allow into a denial.
     else if (carried === 'any') whole = { entry: whole.entry, protocol: 'any' }
+  }
+  if (whole !== undefined && inspectedBy !== undefined && http === undefined) {
+    return { verdict: 'inspect', entry: inspectedBy, protocol: seenProtocol(whole.protocol, port) }
   }
   if (whole !== undefined) return { verdict: 'allow', ...whole }
   if (partial !== undefined) {

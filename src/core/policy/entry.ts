@@ -25,6 +25,8 @@ export interface Pattern {
   readonly paths?: readonly PathPattern[]
   /** Absent: every method. */
   readonly methods?: readonly string[]
+  /** TLS is ended at the gateway although nothing in the pattern needs it, so that Host is checked too. */
+  readonly inspect?: 'always'
 }
 
 /** One catalogue row or one operator rule, parameters filled in. */
@@ -57,6 +59,11 @@ export function defaultProtocol(port: number): Exclude<Protocol, 'any'> {
 
 export function portMatches(pattern: Pattern, port: number): boolean {
   return pattern.ports === 'any' || pattern.ports.includes(port)
+}
+
+/** Whether TLS has to be ended for the pattern to be judged. */
+export function needsSight(pattern: Pattern): boolean {
+  return isConstrained(pattern) || pattern.inspect === 'always'
 }
 
 /** Whether a request's method or path must be seen before the pattern can be judged. */

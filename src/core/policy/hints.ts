@@ -157,7 +157,7 @@ function knownHint(policy: Policy, host: Host, port: number): Hint | undefined {
 
 function inspectionHint(host: Host, port: number, entry: Entry | undefined): Hint {
   const remedy = { kind: 'inspection', name: 'inspection' } as const
-  const judges = `certain paths or methods of ${quoted(host)}, and TLS inspection is not available yet; plain http is judged`
+  const judges = `certain paths or methods of ${quoted(host)}, which takes TLS inspection, and there is no usable CA for it: \`sallyport check\` says why, \`sallyport ca init\` makes one`
   if (entry?.action === 'deny') {
     return { text: `${named(entry)} refuses ${judges}, or give that rule \`ports: [80]\``, remedy }
   }

@@ -1,9 +1,10 @@
-import { defaultProtocol, type Entry, isConstrained, type Pattern } from './entry.ts'
+import { defaultProtocol, type Entry, needsSight, type Pattern } from './entry.ts'
 import { formatHostPattern, type HostPattern } from './host-pattern.ts'
 import type { Policy } from './policy.ts'
 
 /**
- * The hosts whose TLS the gateway may have to end: those with a path or method rule, allow or deny, on a port that carries TLS.
+ * The hosts whose TLS the gateway may have to end: those with a path or method rule, allow or deny, or with `inspect: always`, on
+ * a port that carries TLS.
  * Each once, in the policy's order. A CA for this policy needs to be good for these names and no others.
  *
  * A deny rule that is only reported ends nobody's TLS (see `decide`), and plain HTTP is judged without a certificate.
@@ -19,7 +20,7 @@ export function inspectedHosts(policy: Pick<Policy, 'entries'>): readonly HostPa
 }
 
 function isInspected(entry: Entry, pattern: Pattern): boolean {
-  return isConstrained(pattern) && entry.mode !== 'report' && carriesTls(pattern)
+  return needsSight(pattern) && entry.mode !== 'report' && carriesTls(pattern)
 }
 
 function carriesTls({ ports, protocol }: Pattern): boolean {

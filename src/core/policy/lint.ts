@@ -1,15 +1,17 @@
 import type { Config } from '../config.ts'
 import { parseHost } from '../names/authority.ts'
 import { type Problem, warning } from '../problem.ts'
-import { defaultProtocol, type Entry, isConstrained, type Pattern } from './entry.ts'
+import type { Result } from '../result.ts'
+import { type Entry, isConstrained, type Pattern } from './entry.ts'
 import { formatHostPattern, type HostPattern } from './host-pattern.ts'
+import { inspectedHosts } from './inspected-hosts.ts'
 import type { Policy } from './policy.ts'
 
 /** What is valid and still not what one would expect. */
 export function lintEntries(policy: Policy, config: Config): Problem[] {
   return policy.entries.flatMap((entry) => {
     const path = placeOf(entry, config)
-    return [...lintProtocol(entry, path), ...lintPaths(policy, entry, path), ...lintInspection(entry, path)]
+    return [...lintProtocol(entry, path), ...lintPaths(policy, entry, path)]
   })
 }
 
@@ -52,22 +54,34 @@ function lintPaths(policy: Policy, entry: Entry, path: (string | number)[]): Pro
   })
 }
 
-function lintInspection(entry: Entry, path: (string | number)[]): Problem[] {
-  // Over HTTPS a deny rule that is only reported is not seen, and refuses nothing.
-  if (entry.mode === 'report') return []
-  const hidden = entry.patterns.filter((pattern) => isConstrained(pattern) && needsTls(pattern))
-  if (hidden.length === 0) return []
-  const hosts = [...new Set(hidden.map(({ host }) => formatHostPattern(host)))].join(', ')
+/** What a CA is good for. */
+export interface InspectionMeans {
+  permitsAll(pattern: HostPattern): boolean
+}
+
+/**
+ * Which hosts are refused over HTTPS because nobody could look inside.
+ *
+ * @param means the CA, or why there is none
+ */
+export function lintInspection(policy: Policy, means: Result<InspectionMeans, { readonly message: string }>): Problem[] {
+  const needed = inspectedHosts(policy)
+  if (needed.length === 0) return []
+  const path = ['inspection', 'caCertificate']
+  const refused = 'over HTTPS these hosts are refused with `inspection_unavailable`'
+  if (!means.ok) return [warning(path, `${means.error.message}; until then ${refused}: ${listed(needed)}`)]
+  const missing = needed.filter((host) => !means.value.permitsAll(host))
+  if (missing.length === 0) return []
   return [
     warning(
       path,
-      `\`${entry.id}\`: ${hosts} over HTTPS is refused with \`inspection_unavailable\`, since TLS inspection is not available yet`,
+      `the CA's name constraints leave out what rules need: make a new one with \`sallyport ca init\`; ${refused}: ${listed(missing)}`,
     ),
   ]
 }
 
-function needsTls(pattern: Pattern): boolean {
-  return pattern.ports === 'any' || pattern.ports.some((port) => (pattern.protocol ?? defaultProtocol(port)) === 'tls')
+function listed(hosts: readonly HostPattern[]): string {
+  return hosts.map(formatHostPattern).join(', ')
 }
 
 function samePort(a: Pattern, b: Pattern): boolean {

@@ -28,7 +28,7 @@ export function createAdminService(sources: AdminSources): HttpService {
 
 function route(sources: AdminSources, req: IncomingMessage, res: ServerResponse): void {
   const url = requestUrl(req)
-  const { policy } = sources.generation()
+  const { policy, inspection } = sources.generation()
   switch (url?.pathname) {
     case '/api/v1/status':
       return sendJson(res, 200, sources.status())
@@ -45,7 +45,11 @@ function route(sources: AdminSources, req: IncomingMessage, res: ServerResponse)
       if (asked === null) return sendJson(res, 400, { error: 'ask with ?target=host:port or ?target=URL' })
       const target = parseExplainTarget(asked, url.searchParams.get('method') ?? undefined)
       if (!target.ok) return sendJson(res, 400, { error: target.error })
-      return sendJson(res, 200, describeExplanation(explain(policy, target.value, false)))
+      return sendJson(
+        res,
+        200,
+        describeExplanation(explain(policy, target.value, inspection?.permits(target.value.authority.host) ?? false)),
+      )
     }
     default:
       return sendJson(res, 404, { error: 'there is /api/v1/{status,entries,denials,explain,tunnels}' })

@@ -1,4 +1,3 @@
-import type { Registry } from 'prom-client'
 import { createHttpService, type HttpService, requestUrl, sendText } from './http-service.ts'
 
 /** What `/readyz` says. */
@@ -8,8 +7,13 @@ export interface Readiness {
   readonly lines: readonly string[]
 }
 
-/** The listener for Prometheus and for probes: `/metrics`, `/livez`, `/readyz`, and nothing else. */
-export function createMetricsService(registry: Registry, readiness: () => Readiness): HttpService {
+/** The part of a registry that is served. */
+interface Exposition {
+  readonly contentType: string
+  metrics(): Promise<string>
+}
+
+export function createMetricsService(registry: Exposition, readiness: () => Readiness): HttpService {
   return createHttpService(async (req, res) => {
     if (req.method !== 'GET' && req.method !== 'HEAD') return sendText(res, 405, 'only GET\n')
     switch (requestUrl(req)?.pathname) {

@@ -2,8 +2,10 @@ import { dirname, resolve } from 'node:path'
 import { type Config, configSchema } from '../../core/config.ts'
 import type { ListenAddress } from '../../core/listen-address.ts'
 import { type CompiledPolicy, compilePolicy } from '../../core/policy/compile.ts'
+import { lintInspection } from '../../core/policy/lint.ts'
 import type { Problem } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
+import { type InspectionMaterial, loadInspection } from '../tls/inspection.ts'
 import { type Catalogue, readCatalogue } from './catalogue-files.ts'
 import { checkAgreement, checkAvailability } from './cross-checks.ts'
 import { digest } from './digest.ts'
@@ -20,6 +22,8 @@ export interface LoadedConfig {
   /** With every default filled in and every path absolute. */
   readonly config: Config
   readonly compiled: CompiledPolicy
+  /** Absent without a usable CA; where a rule needs one, a warning says why. */
+  readonly inspection: InspectionMaterial | undefined
   readonly warnings: readonly LocatedProblem[]
   /** Changes when the file's bytes do: 12 hexadecimal digits. */
   readonly contentHash: string
@@ -47,11 +51,15 @@ export async function loadConfig(file: string): Promise<Result<LoadedConfig, rea
   const compiled = compilePolicy({ config, ...catalogue, digest })
   if (found.length > 0 || !compiled.ok)
     return err(inOrder(file, source, [...found, ...(compiled.ok ? [] : certain(compiled.error))]))
+  const inspection = await loadInspection(config.inspection)
+  const means = inspection.ok ? ok(inspection.value.authority) : inspection
+  const warnings = [...compiled.value.warnings, ...lintInspection(compiled.value.policy, means)]
   return ok({
     file,
     config,
     compiled: compiled.value,
-    warnings: inOrder(file, source, compiled.value.warnings),
+    inspection: inspection.ok ? inspection.value : undefined,
+    warnings: inOrder(file, source, warnings),
     contentHash,
     ruleLines: new Map(config.rules.map(({ name }, index) => [`rule/${name}`, source.locate(['rules', index], 'value').line])),
   })

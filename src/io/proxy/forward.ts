@@ -55,6 +55,7 @@ export class Forwarder {
     this.#pool = pool
     this.#proxy.on('proxyReq', (proxyReq, req) => this.#onSocket(proxyReq, req))
     this.#proxy.on('proxyRes', (proxyRes, req) => this.#onAnswer(proxyRes, req))
+    this.#proxy.on('econnreset', (_error, req) => this.#onClientGone(req))
     // Each request has its own error callback; this one only keeps a late event from being uncaught.
     this.#proxy.on('error', () => {})
   }
@@ -164,6 +165,12 @@ export class Forwarder {
     })
   }
 
+  /** The client left while the origin was at work: http-proxy has this event for it instead of the request's error callback. */
+  #onClientGone(req: IncomingMessage): void {
+    const flight = this.#flights.get(req)
+    if (flight !== undefined) finish(flight, 'client')
+  }
+
   #onError(error: NodeJS.ErrnoException, flight: Flight, destination: Destination): void {
     const { request, plan, proxyReq } = flight
     const { exchange, responder, req, head } = request
@@ -187,10 +194,11 @@ function refuse({ exchange, responder }: ForwardRequest, refusal: Refusal): void
   responder.answer(exchange.refuse(refusal))
 }
 
-function finish({ request, originSocket, upFrom, downFrom }: Flight): void {
+function finish({ request, originSocket, upFrom, downFrom }: Flight, endedBy?: 'client'): void {
   request.exchange.served({
     bytesUp: (originSocket?.bytesWritten ?? 0) - upFrom,
     bytesDown: (originSocket?.bytesRead ?? 0) - downFrom,
+    ...(endedBy === undefined ? {} : { endedBy }),
   })
 }
 

@@ -33,6 +33,8 @@ export class ProxyListener {
   readonly #http2: Http2Inside
   readonly #connections = new WeakMap<Socket, ClientConnection>()
   readonly #sockets = new Set<Socket>()
+  #pending = 0
+  readonly #onAnswered: (() => void)[] = []
 
   constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits) {
     this.name = name
@@ -80,6 +82,17 @@ export class ProxyListener {
   stop(): void {
     this.#server.close()
     this.#server.closeIdleConnections()
+  }
+
+  /** Forwarded requests whose answers are not finished. */
+  get pending(): number {
+    return this.#pending
+  }
+
+  /** Resolves once no answer is unfinished. */
+  answered(): Promise<void> {
+    if (this.#pending === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#onAnswered.push(resolve))
   }
 
   /** Closes everything at once. */
@@ -188,7 +201,12 @@ export class ProxyListener {
     const connection = this.#connection(req.socket)
     if (connection.closing) return
     connection.pending++
-    res.once('close', () => connection.pending--)
+    this.#pending++
+    res.once('close', () => {
+      connection.pending--
+      if (--this.#pending > 0) return
+      for (const resolve of this.#onAnswered.splice(0)) resolve()
+    })
     await this.#forwarder.forward({
       exchange: this.#exchange(connection, connection.session?.scheme === 'https' ? 'inspected' : 'forward'),
       head: headOf(req),

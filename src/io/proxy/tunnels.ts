@@ -13,7 +13,7 @@ export interface OpenTunnel {
 /** Every open tunnel, so that they can be listed, and ended together. */
 export class Tunnels {
   readonly #open = new Map<string, OpenTunnel>()
-  #onEmpty: (() => void) | undefined
+  readonly #onEmpty: (() => void)[] = []
 
   add(tunnel: OpenTunnel): void {
     this.#open.set(tunnel.exchange.id, tunnel)
@@ -21,7 +21,8 @@ export class Tunnels {
 
   remove(id: string): void {
     this.#open.delete(id)
-    if (this.#open.size === 0) this.#onEmpty?.()
+    if (this.#open.size > 0) return
+    for (const resolve of this.#onEmpty.splice(0)) resolve()
   }
 
   get size(): number {
@@ -39,8 +40,6 @@ export class Tunnels {
   /** Resolves once no tunnel is open. */
   empty(): Promise<void> {
     if (this.#open.size === 0) return Promise.resolve()
-    return new Promise((resolve) => {
-      this.#onEmpty = resolve
-    })
+    return new Promise((resolve) => this.#onEmpty.push(resolve))
   }
 }

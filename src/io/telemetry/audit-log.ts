@@ -1,4 +1,4 @@
-import { close, open, write } from 'node:fs'
+import { close, constants, open, write } from 'node:fs'
 import { type AuditEvent, auditLine } from '../../core/audit-event.ts'
 
 export interface AuditLogOptions {
@@ -11,6 +11,9 @@ export interface AuditLogOptions {
   /** Called once per run of failures, with the cause. */
   readonly onError: (error: Error) => void
 }
+
+/** The file may be a named pipe or `/dev/stdout`: these must not block either. A regular file does not care. */
+const OPEN_FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK
 
 /** While standard output is a pipe nobody reads, a write says EAGAIN; it is tried again after this long. */
 const RETRY_MS = 50
@@ -40,11 +43,14 @@ export class AuditLog {
   /** Opens the file for appending; throws what the file system says. */
   async open(): Promise<void> {
     if (this.#options.file === '-') {
+      // Reading the property is what puts a pipe into non-blocking mode. Otherwise a write to a stalled one would hold a thread
+      // of libuv's pool, and with it the end of the process, for as long as nobody reads.
+      void process.stdout
       this.#fd = 1
       return
     }
     this.#fd = await new Promise<number>((resolve, reject) => {
-      open(this.#options.file, 'a', 0o640, (error, fd) => (error ? reject(error) : resolve(fd)))
+      open(this.#options.file, OPEN_FLAGS, 0o640, (error, fd) => (error ? reject(error) : resolve(fd)))
     })
   }
 

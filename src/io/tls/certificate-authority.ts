@@ -156,7 +156,7 @@ export class CertificateAuthority {
 
   /**
    * A certificate for one host, valid from a day ago for at most 90 days, and never before or beyond the CA itself. Costs one
-   * signature: 0.1 ms with an EC key, 1 ms with RSA of 2048 bits.
+   * signature and some ASN.1: about 0.3 ms with an EC key, 0.5 ms with RSA of 2048 bits, 3 ms with 3072.
    *
    * Throws where `permits` or `problemAt` would have said no: nobody would believe the certificate.
    */

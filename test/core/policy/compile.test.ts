@@ -1,4 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { formatHostPattern, type HostPattern } from '../../../src/core/policy/host-pattern.ts'
+import { lintInspection } from '../../../src/core/policy/lint.ts'
+import { err, ok } from '../../../src/core/result.ts'
 import { policyFrom, policyOf, problemsOf } from '../../support/policy.ts'
 
 /** `severity path: message`, as one compares problems. */
@@ -180,13 +183,35 @@ describe('a warning', () => {
     expect(rulesAlone([{ ...paths([80]), action: 'deny' }, whole])).toEqual([])
   })
 
-  it('says that a host whose paths are judged is refused over HTTPS', () => {
-    const refused = 'a.example over HTTPS is refused with `inspection_unavailable`, since TLS inspection is not available yet'
+  describe('about inspection', () => {
     const rule = { name: 'a', hosts: ['a.example'], paths: ['/x/*'] }
-    expect(rulesAlone([rule])).toEqual([`warning rules.0: \`rule/a\`: ${refused}`])
-    expect(rulesAlone([{ ...rule, action: 'deny' }])).toEqual([`warning rules.0: \`rule/a\`: ${refused}`])
-    expect(rulesAlone([{ ...rule, action: 'deny', mode: 'report' }])).toEqual([])
-    expect(rulesAlone([{ ...rule, ports: [80] }])).toEqual([])
-    expect(rulesAlone([{ ...rule, ports: [8080], protocol: 'http' }])).toEqual([])
+    const refused = (rules: readonly unknown[], permitted?: (host: string) => boolean): readonly string[] => {
+      const means = permitted && { permitsAll: (host: HostPattern) => permitted(formatHostPattern(host)) }
+      const found = lintInspection(policyOf(rules), means === undefined ? err({ message: 'there is no CA' }) : ok(means))
+      return found.map(({ message }) => message)
+    }
+
+    it('names the hosts that are refused over HTTPS without a CA', () => {
+      expect(refused([rule])).toEqual([
+        'there is no CA; until then over HTTPS these hosts are refused with `inspection_unavailable`: a.example',
+      ])
+      expect(refused([{ ...rule, action: 'deny' }])).toHaveLength(1)
+      expect(refused([{ name: 'a', hosts: ['a.example'], methods: ['GET'] }])).toHaveLength(1)
+    })
+
+    it('says nothing where nobody has to look inside', () => {
+      expect(refused([])).toEqual([])
+      expect(refused([{ ...rule, ports: [80] }])).toEqual([])
+      expect(refused([{ ...rule, ports: [8080], protocol: 'http' }])).toEqual([])
+      expect(refused([{ ...rule, action: 'deny', mode: 'report' }])).toEqual([])
+    })
+
+    it('names what a CA is not good for, and only that', () => {
+      const rules = [rule, { ...rule, name: 'b', hosts: ['*.b.example'] }]
+      expect(refused(rules, () => true)).toEqual([])
+      expect(refused(rules, (host) => host === 'a.example')).toEqual([
+        expect.stringMatching(/name constraints.*: \*\.b\.example$/),
+      ])
+    })
   })
 })

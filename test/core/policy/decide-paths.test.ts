@@ -133,6 +133,33 @@ describe('deny rules with paths or methods', () => {
   })
 })
 
+describe('`inspect: always`', () => {
+  holds(
+    policyOf(`
+      - { name: seen, hosts: [a.example], ports: [80, 443, 2222], inspect: always }
+      - { name: wide, hosts: ["*.example"] }
+      - { name: relay, hosts: ["*.example"], ports: [2222], protocol: any }
+      - { name: none, hosts: [no.example], action: deny }
+      - { name: also, hosts: [no.example], inspect: always }
+    `),
+    [
+      ['a.example:443', 'inspect rule/seen', 'the tunnel is looked into although every path is allowed'],
+      ['a.example:2222', 'inspect rule/seen', 'also where another rule would relay it unseen'],
+      ['b.example:443', 'allow rule/wide', 'near miss: another host'],
+      ['GET a.example:443/x', 'allow rule/seen', 'what is seen already is judged at once'],
+      ['no.example:443', 'deny denied_by_rule rule/none', 'a deny rule needs no look inside'],
+    ],
+  )
+
+  it('never leaves the tunnel opaque', () => {
+    const policy = policyOf(`
+      - { name: seen, hosts: [a.example], ports: [2222], inspect: always }
+      - { name: relay, hosts: [a.example], ports: [2222], protocol: any }
+    `)
+    expect(decide(policy, requestTo('a.example:2222'))).toMatchObject({ verdict: 'inspect', protocol: 'tls' })
+  })
+})
+
 describe('the detail of `path_not_canonical`', () => {
   it('says what is ambiguous', () => {
     const policy = policyOf('[{ name: a, hosts: [a.example], paths: ["/x/*"] }]')
