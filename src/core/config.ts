@@ -79,7 +79,14 @@ const name = z
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'a name is made of letters, digits, `.`, `_` and `-`')
 const azureName = (doc: string) =>
   z
-    .array(z.string().regex(/^(?:\*|[A-Za-z0-9-]{3,63})$/, 'an account or registry name is 3 to 63 letters, digits and hyphens'))
+    .array(
+      z
+        .string()
+        .regex(
+          /^(?:\*|[A-Za-z0-9](?:[A-Za-z0-9-]{1,61}[A-Za-z0-9]))$/,
+          'an account or registry name is 3 to 63 letters, digits and inner hyphens',
+        ),
+    )
     .default([])
     .transform((names) => names.map((text) => text.toLowerCase()))
     .describe(doc)

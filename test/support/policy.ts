@@ -29,6 +29,12 @@ export function policyOf(rules: string | readonly unknown[], more: Readonly<Reco
   return policyFrom({ features: ALL_OFF, ...more, rules: list })
 }
 
+/** The same without a catalogue behind it, and so without hints about one: cheap enough to make thousands. */
+export function policyOfRulesAlone(rules: readonly unknown[]): Policy {
+  const editions = EDITIONS.map((edition) => ({ ...edition, features: {}, hosts: [] }))
+  return unwrap(compilePolicy({ config: configFrom({ rules }), editions, known: [], digest })).policy
+}
+
 /** What `decide` is asked for `CONNECT host:port`, or for `GET http://host:port/path`. */
 export function requestTo(target: string, method = 'GET'): EgressRequest {
   const slash = target.indexOf('/')

@@ -3,12 +3,15 @@ import { connect, type Socket } from 'node:net'
 /** A client that sends exactly the bytes it is told, and shows exactly what comes back. */
 export class RawClient {
   readonly socket: Socket
+  /** Its own port, which audit lines carry; known also after the end. */
+  readonly localPort: number
   readonly #chunks: Buffer[] = []
   #closed = false
   #wake: (() => void)[] = []
 
   constructor(socket: Socket) {
     this.socket = socket
+    this.localPort = socket.localPort ?? 0
     socket.on('data', (chunk: Buffer) => {
       this.#chunks.push(chunk)
       this.#notify()

@@ -5,7 +5,7 @@ import { z } from '../schema.ts'
 import type { WorkspaceSetting } from './catalogue.ts'
 import type { EgressRequest } from './decide.ts'
 import type { Denial } from './enforce.ts'
-import { type Cloud, DEFAULT_PORTS, type Entry, type Pattern, portMatches } from './entry.ts'
+import { type Cloud, DEFAULT_PORTS, type Entry, isConstrained, type Pattern, portMatches } from './entry.ts'
 import { formatHostPattern } from './host-pattern.ts'
 import type { Policy } from './policy.ts'
 import type { AddressRefusal } from './vet.ts'
@@ -160,6 +160,12 @@ function inspectionHint(host: Host, port: number, entry: Entry | undefined): Hin
   const judges = `certain paths or methods of ${quoted(host)}, which takes TLS inspection, and there is no usable CA for it: \`sallyport check\` says why, \`sallyport ca init\` makes one`
   if (entry?.action === 'deny') {
     return { text: `${named(entry)} refuses ${judges}, or give that rule \`ports: [80]\``, remedy }
+  }
+  if (!entry?.patterns.some(isConstrained)) {
+    return {
+      text: `${named(entry)} says \`inspect: always\`, and there is no usable CA for it: \`sallyport check\` says why, \`sallyport ca init\` makes one`,
+      remedy,
+    }
   }
   return { text: `${named(entry)} allows only ${judges}, or allow the whole host: ${ruleLine(host, port)}`, remedy }
 }

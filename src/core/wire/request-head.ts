@@ -103,6 +103,8 @@ function readFraming(
 
 /** Reads the request target by its form (RFC 9112 section 3.2), every part canonical or refused. */
 export function readTarget({ method, target }: Pick<RequestHead, 'method' | 'target'>): Result<RequestTarget, WireProblem> {
+  // RFC 9112 section 3.2: a target has no fragment; an origin that finds one reads another path than the one judged.
+  if (target.includes('#')) return err(malformed('the target has a fragment'))
   if (method === 'CONNECT') {
     const authority = parseAuthority(target)
     return authority.ok ? ok({ form: 'authority', authority: authority.value }) : err(malformed(authority.error))
@@ -115,7 +117,6 @@ export function readTarget({ method, target }: Pick<RequestHead, 'method' | 'tar
 }
 
 function readAbsolute(rest: string, method: string): Result<RequestTarget, WireProblem> {
-  if (rest.includes('#')) return err(malformed('the URL has a fragment'))
   const end = rest.search(/[/?]/)
   const authority = parseAuthority(end < 0 ? rest : rest.slice(0, end), 80)
   if (!authority.ok) return err(malformed(authority.error))

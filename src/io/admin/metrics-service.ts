@@ -13,6 +13,7 @@ interface Exposition {
   metrics(): Promise<string>
 }
 
+/** The listener for Prometheus and for probes: `/metrics`, `/livez`, `/readyz`, and nothing else. */
 export function createMetricsService(registry: Exposition, readiness: () => Readiness): HttpService {
   return createHttpService(async (req, res) => {
     if (req.method !== 'GET' && req.method !== 'HEAD') return sendText(res, 405, 'only GET\n')

@@ -1,7 +1,10 @@
+import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Authority } from '../../core/names/authority.ts'
 import { type IpAddress, parseIp, unmapped } from '../../core/names/ip.ts'
 import type { Dialled } from './dial.ts'
+import type { Exchange } from './exchange.ts'
+import type { Http1Responder } from './responder.ts'
 
 /** A tunnel whose inside is HTTP in sight: every request in it is judged, and must be for its host. */
 export interface HttpSession {
@@ -14,6 +17,13 @@ export interface HttpSession {
   dialled: Dialled | undefined
 }
 
+/** A request whose answer is not finished. */
+export interface PendingRequest {
+  readonly exchange: Exchange
+  readonly req: IncomingMessage
+  readonly responder: Http1Responder
+}
+
 /** One client connection on a listener, or what was found inside one. */
 export class ClientConnection {
   /** Where answers go: the TCP connection, or the TLS inside it. */
@@ -23,8 +33,10 @@ export class ClientConnection {
   readonly client: IpAddress
   readonly clientPort: number
   readonly session: HttpSession | undefined
-  /** Requests whose answers are not finished. */
-  pending = 0
+  /** Requests whose answers are not finished, in the order they came. */
+  readonly requests = new Set<PendingRequest>()
+  /** The request read last; its body may still be arriving, even after its answer. */
+  newest: PendingRequest | undefined
   /** Nothing more is read as a request: the last answer has been given, or the connection became a tunnel. */
   closing = false
 
@@ -40,6 +52,11 @@ export class ClientConnection {
     // A peer that has gone before it was accepted has no address; it matches no range that anybody would allow.
     this.client = unmapped(address ?? NO_ADDRESS)
     this.clientPort = outer?.connection.clientPort ?? socket.remotePort ?? 0
+  }
+
+  /** How many requests wait for their answers to be finished. */
+  get pending(): number {
+    return this.requests.size
   }
 }
 

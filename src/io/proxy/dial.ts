@@ -6,7 +6,7 @@ import type { Policy } from '../../core/policy/policy.ts'
 import type { Reason } from '../../core/policy/reasons.ts'
 import { type AddressRefusal, type VettedAddress, vetAddress } from '../../core/policy/vet.ts'
 import { err, ok, type Result } from '../../core/result.ts'
-import type { Resolver } from './resolver.ts'
+import type { LookupFailure, Resolver } from './resolver.ts'
 
 export interface DialRequest {
   readonly policy: Policy
@@ -56,17 +56,68 @@ export class Dialer {
     this.#options = options
   }
 
+  /** By when, on the clock of `performance.now()`, a request that begins now must have its connection. */
+  deadline(): number {
+    return performance.now() + this.#options.dialMs
+  }
+
   /** Every address is vetted; those that pass may be dialled, and where none does the request is refused. */
-  async locate(request: DialRequest): Promise<Result<Destination, DialFailure>> {
-    const { policy, host, entry } = request
+  async locate(request: DialRequest, deadline: number): Promise<Result<Destination, DialFailure>> {
+    const located = this.#locate(request)
+    // The wait for name servers is bounded by the resolver, but not by this request's deadline.
+    return located instanceof Promise ? beforeDeadline(located, deadline) : located
+  }
+
+  /**
+   * Locates and connects, within one deadline, to the first address that answers. Abort the signal when nobody waits for it
+   * any more: whatever is under way is closed.
+   */
+  async dial(request: DialRequest, signal: AbortSignal): Promise<Result<Dialled, DialFailure>> {
+    const deadline = this.deadline()
+    return this.#measured(signal, async () => {
+      const destination = await this.locate(request, deadline)
+      return destination.ok ? race(destination.value, signal, deadline) : destination
+    })
+  }
+
+  /** Connects to a destination that was located before, within the rest of the same deadline. */
+  connect(destination: Destination, signal: AbortSignal, deadline: number): Promise<Result<Dialled, DialFailure>> {
+    return this.#measured(signal, () => race(destination, signal, deadline))
+  }
+
+  async #measured(
+    signal: AbortSignal,
+    attempt: () => Promise<Result<Dialled, DialFailure>>,
+  ): Promise<Result<Dialled, DialFailure>> {
+    const started = performance.now()
+    const result = await attempt()
+    const outcome = result.ok ? 'connected' : signal.aborted ? 'aborted' : result.error.reason
+    this.#options.onDialled(outcome, (performance.now() - started) / 1000)
+    return result
+  }
+
+  #locate(request: DialRequest): Result<Destination, DialFailure> | Promise<Result<Destination, DialFailure>> {
+    const { policy, host } = request
     const pin = host.kind === 'name' ? policy.pins.get(host.name) : undefined
     const port = pin?.port ?? request.port
-    const candidates = pin === undefined ? await this.#resolve(host) : ok([pin.address])
-    if (!candidates.ok) return candidates
-    const permission = { pinned: pin !== undefined, destinations: entry?.destinations, privateRanges: policy.privateRanges }
+    const vet = (found: Result<readonly IpAddress[], DialFailure>) =>
+      found.ok ? this.#vet(request, found.value, pin !== undefined, port) : found
+    if (pin !== undefined) return vet(ok([pin.address]))
+    if (host.kind === 'address') return vet(ok([host.ip]))
+    const found = this.#options.resolver.resolve(host.name)
+    return found instanceof Promise ? found.then((late) => vet(asDialFailure(late))) : vet(asDialFailure(found))
+  }
+
+  #vet(
+    { policy, entry }: DialRequest,
+    candidates: readonly IpAddress[],
+    pinned: boolean,
+    port: number,
+  ): Result<Destination, DialFailure> {
+    const permission = { pinned, destinations: entry?.destinations, privateRanges: policy.privateRanges }
     const vetted: VettedAddress[] = []
     let refusal: AddressRefusal | undefined
-    for (const candidate of candidates.value) {
+    for (const candidate of candidates) {
       const result = vetAddress(candidate, permission)
       if (!result.ok) refusal ??= result.error
       else if (this.#options.isOwnListener(result.value, port))
@@ -78,70 +129,37 @@ export class Dialer {
     if (refusal === undefined) return err({ reason: 'dns_failed', detail: 'the name has no address' })
     return err({ reason: 'address_refused', detail: `${refusal.address.text} (${refusal.block})`, refusal })
   }
+}
 
-  /**
-   * Locates and connects, within one deadline, to the first address that answers. Abort the signal when nobody waits for it
-   * any more: whatever is under way is closed.
-   */
-  async dial(request: DialRequest, signal: AbortSignal): Promise<Result<Dialled, DialFailure>> {
-    const started = performance.now()
-    const stop = new AbortController()
-    const stopped = new Promise<Result<never, DialFailure>>((resolve) => {
-      stop.signal.addEventListener('abort', () => resolve(err(TIMED_OUT)), { once: true })
-    })
-    const abort = () => stop.abort()
-    signal.addEventListener('abort', abort, { once: true })
-    const timer = setTimeout(abort, this.#options.dialMs)
-    const attempt = this.#locateAndConnect(request, stop.signal)
-    const result = await Promise.race([attempt, stopped])
-    clearTimeout(timer)
-    signal.removeEventListener('abort', abort)
-    // A connection that comes up after the deadline has no owner.
-    if (!result.ok) void attempt.then((late) => late.ok && late.value.socket.destroy())
-    const outcome = result.ok ? 'connected' : signal.aborted ? 'aborted' : result.error.reason
-    this.#options.onDialled(outcome, (performance.now() - started) / 1000)
-    return result
-  }
-
-  /** Connects to a destination that was located before, within the same deadline. */
-  async connect(destination: Destination, signal: AbortSignal): Promise<Result<Dialled, DialFailure>> {
-    const started = performance.now()
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(this.#options.dialMs)])
-    const result = await race(destination, deadline)
-    this.#options.onDialled(
-      result.ok ? 'connected' : signal.aborted ? 'aborted' : result.error.reason,
-      (performance.now() - started) / 1000,
-    )
-    return result
-  }
-
-  async #locateAndConnect(request: DialRequest, signal: AbortSignal): Promise<Result<Dialled, DialFailure>> {
-    const destination = await this.locate(request)
-    return destination.ok ? race(destination.value, signal) : destination
-  }
-
-  async #resolve(host: Host): Promise<Result<readonly IpAddress[], DialFailure>> {
-    if (host.kind === 'address') return ok([host.ip])
-    const found = await this.#options.resolver.resolve(host.name)
-    return found.ok ? found : err({ reason: 'dns_failed', detail: found.error.detail })
-  }
+function asDialFailure(found: Result<readonly IpAddress[], LookupFailure>): Result<readonly IpAddress[], DialFailure> {
+  return found.ok ? found : err({ reason: 'dns_failed', detail: found.error.detail })
 }
 
 const TIMED_OUT: DialFailure = { reason: 'dial_timeout', detail: 'no address accepted a connection in time' }
+const NOT_LOCATED: DialFailure = { reason: 'dial_timeout', detail: 'no name server answered in time' }
+
+function beforeDeadline<T>(attempt: Promise<Result<T, DialFailure>>, deadline: number): Promise<Result<T, DialFailure>> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => resolve(err(NOT_LOCATED)), Math.max(0, deadline - performance.now()))
+    attempt.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
+}
 
 /**
  * Tries the addresses one after another, each beside those still under way (RFC 8305): one that hangs delays the next by a
  * moment only, and unlike Node's `autoSelectFamily` a slow one is not given up for it.
  */
-function race({ addresses, port }: Destination, signal: AbortSignal): Promise<Result<Dialled, DialFailure>> {
+function race({ addresses, port }: Destination, signal: AbortSignal, deadline: number): Promise<Result<Dialled, DialFailure>> {
   return new Promise((resolve) => {
     const sockets = new Set<Socket>()
     const failures: string[] = []
     let next = 0
     let timer: NodeJS.Timeout | undefined
+    const expiry = setTimeout(() => settle(err(TIMED_OUT)), Math.max(0, deadline - performance.now()))
 
     const settle = (result: Result<Dialled, DialFailure>) => {
       clearTimeout(timer)
+      clearTimeout(expiry)
       signal.removeEventListener('abort', onAbort)
       for (const socket of sockets) if (!result.ok || socket !== result.value.socket) socket.destroy()
       resolve(result)

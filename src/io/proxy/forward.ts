@@ -2,14 +2,13 @@ import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import httpProxy from 'http-proxy'
 import { parseIp } from '../../core/names/ip.ts'
-import { ok, type Result } from '../../core/result.ts'
 import { type Field, requestFields, responseFields } from '../../core/wire/fields.ts'
 import type { RequestHead } from '../../core/wire/request-head.ts'
 import type { Destination } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { type ForwardPlan, planForward } from './forward-plan.ts'
 import { connectOrigin } from './origin-connector.ts'
-import type { OriginAgent, OriginPool } from './origin-pool.ts'
+import type { OriginPool } from './origin-pool.ts'
 import type { ProxyContext } from './proxy-context.ts'
 import { groupedFields, type Responder } from './responder.ts'
 
@@ -35,10 +34,13 @@ interface Flight {
   readonly request: ForwardRequest
   readonly plan: ForwardPlan
   readonly fields: readonly Field[]
+  readonly destination: Destination
+  /** Made when there was none to take up: it cannot have been dead before. */
+  readonly isFresh: boolean
   proxyReq?: ClientRequest
-  originSocket?: Socket
-  upFrom: number
-  downFrom: number
+  answer?: IncomingMessage
+  /** Bytes so far, while the connection is this request's. */
+  relayed: () => { readonly bytesUp: number; readonly bytesDown: number }
 }
 
 /** Carries HTTP requests: judged, rebuilt field by field on both sides, and sent through `http-proxy` on a vetted connection. */
@@ -55,37 +57,43 @@ export class Forwarder {
     this.#pool = pool
     this.#proxy.on('proxyReq', (proxyReq, req) => this.#onSocket(proxyReq, req))
     this.#proxy.on('proxyRes', (proxyRes, req) => this.#onAnswer(proxyRes, req))
-    this.#proxy.on('econnreset', (_error, req) => this.#onClientGone(req))
     // Each request has its own error callback; this one only keeps a late event from being uncaught.
     this.#proxy.on('error', () => {})
   }
 
   async forward(request: ForwardRequest): Promise<void> {
-    const { exchange, head } = request
+    const { exchange, head, responder } = request
     const plan = planForward(this.#context, exchange, head)
     if (!plan.ok) return refuse(request, plan.error)
+    responder.onClose(() => this.#onClientDone(request))
     const { authority } = plan.value
-    const located = await this.#context.dialer.locate({ policy: exchange.generation.policy, ...authority, entry: exchange.entry })
+    const { dialer } = this.#context
+    const deadline = dialer.deadline()
+    const located = await dialer.locate({ policy: exchange.generation.policy, ...authority, entry: exchange.entry }, deadline)
     if (!located.ok) return refuse(request, located.error)
-    await this.#send(request, plan.value, located.value, false)
+    await this.#send(request, plan.value, located.value, deadline)
   }
 
-  /** @param fresh use no kept connection */
-  async #send(request: ForwardRequest, plan: ForwardPlan, destination: Destination, fresh: boolean): Promise<void> {
+  async #send(request: ForwardRequest, plan: ForwardPlan, destination: Destination, deadline: number): Promise<void> {
     const { exchange, req, res, responder, head } = request
     const agent = this.#pool.agentFor(exchange.generation.number, plan, destination)
-    if (fresh) agent.closeIdle()
-    const provided = await this.#provide(request, destination, agent)
-    if (responder.gone) {
-      agent.closeOffered()
-      return exchange.served({ bytesUp: 0, bytesDown: 0, endedBy: 'client' })
+    const isKept = agent.hasIdle && exchange.connection.session?.dialled === undefined
+    // From here to `web` nothing may wait where a kept connection is counted on: another request could take it.
+    if (!isKept) {
+      const connected = await this.#connect(request, destination, deadline)
+      if (responder.gone || exchange.settled) {
+        if (connected.ok) connected.value.destroy()
+        return exchange.served({ bytesUp: 0, bytesDown: 0, endedBy: 'client' })
+      }
+      if (!connected.ok) return refuse(request, connected.error)
+      agent.offer(connected.value)
     }
-    if (!provided.ok) return refuse(request, provided.error)
     const fields = requestFields({ ...plan, rawHeaders: head.rawHeaders, httpVersion: req.httpVersion, via: this.#context.via })
-    const flight: Flight = { request, plan, fields, upFrom: 0, downFrom: 0 }
+    const flight: Flight = { request, plan, destination, fields, isFresh: !isKept, relayed: () => NOTHING_RELAYED }
     this.#flights.set(req, flight)
-    // http-proxy copies the request's fields: it gets none, and ours are set once it has made its request.
+    // http-proxy copies the request's fields and reads its target: it gets none, and ours are set once it has made its request.
     req.headers = {}
+    req.url = ''
     this.#proxy.web(
       req,
       res,
@@ -96,24 +104,17 @@ export class Forwarder {
         ignorePath: true,
         method: head.method,
       },
-      (error) => this.#onError(error, flight, destination),
+      (error) => this.#onError(error, flight),
     )
     agent.closeOffered()
   }
 
-  /** Sees to it that the agent has a vetted connection for the next request. */
-  async #provide(
-    { exchange, responder }: ForwardRequest,
-    destination: Destination,
-    agent: OriginAgent,
-  ): Promise<Result<undefined, Refusal>> {
-    if (agent.hasIdle && exchange.connection.session?.dialled === undefined) return ok(undefined)
+  /** A vetted connection, given up when the client goes. */
+  async #connect({ exchange, responder }: ForwardRequest, destination: Destination, deadline: number) {
     const gone = new AbortController()
     responder.onClose(() => gone.abort())
-    const connected = await connectOrigin(this.#context, exchange, destination, gone.signal)
-    if (!connected.ok) return connected
-    agent.offer(connected.value)
-    return ok(undefined)
+    if (responder.gone) gone.abort()
+    return connectOrigin(this.#context, exchange, destination, gone.signal, deadline)
   }
 
   /** The request has its connection and nothing has been sent: now it gets the judged path and fields, and no others. */
@@ -127,9 +128,7 @@ export class Forwarder {
     flight.proxyReq = proxyReq
     const { socket } = proxyReq
     if (socket !== null) {
-      flight.originSocket = socket
-      flight.upFrom = socket.bytesWritten
-      flight.downFrom = socket.bytesRead
+      flight.relayed = bytesThrough(socket)
       const peer = parseIp(socket.remoteAddress ?? '')
       if (peer !== undefined) exchange.address = { ip: peer, port: socket.remotePort ?? 0 }
     }
@@ -143,13 +142,17 @@ export class Forwarder {
       proxyReq.destroy(new Error('an upgrade that was not asked for'))
     })
     proxyReq.setTimeout(exchange.generation.config.limits.originSeconds * 1000, () => proxyReq.destroy(new OriginTimeout()))
+    // Node would hold the head back until there is something of the body.
+    if (flight.plan.framing.kind !== 'none' && req.readableLength === 0) proxyReq.flushHeaders()
     if (expectsContinue) responder.sendContinue()
   }
 
   #onAnswer(answer: IncomingMessage, req: IncomingMessage): void {
     const flight = this.#flights.get(req)
-    if (flight === undefined) return void answer.destroy()
+    // Refused in the meantime: its body turned out malformed.
+    if (flight === undefined || flight.request.exchange.settled) return void answer.destroy()
     const { exchange, responder } = flight.request
+    flight.answer = answer
     const { statusCode = 502, statusMessage = '', httpVersion, rawHeaders } = answer
     try {
       answer.pipe(responder.begin(statusCode, statusMessage, responseFields(rawHeaders, httpVersion, this.#context.via)))
@@ -158,48 +161,58 @@ export class Forwarder {
       return refuse(flight.request, { reason: 'origin_protocol_error', detail: 'the answer has bytes that no field may have' })
     }
     exchange.allowed()
-    responder.onClose(() => finish(flight))
+    answer.once('end', () => {
+      // From here on the connection is another request's.
+      const relayed = flight.relayed()
+      flight.relayed = () => relayed
+    })
     // A body that broke off must not look complete.
     answer.once('close', () => {
       if (!answer.complete) responder.abort()
     })
   }
 
-  /** The client left while the origin was at work: http-proxy has this event for it instead of the request's error callback. */
-  #onClientGone(req: IncomingMessage): void {
+  /** The answer is out, or the client has gone. */
+  #onClientDone({ exchange, responder, req }: ForwardRequest): void {
     const flight = this.#flights.get(req)
-    if (flight !== undefined) finish(flight, 'client')
+    const left = flight?.answer === undefined ? ({ endedBy: 'client' } as const) : {}
+    exchange.served({ ...(flight?.relayed() ?? NOTHING_RELAYED), ...left })
+    // The origin has answered early and closed: nobody would read what the client still sends.
+    if (flight?.proxyReq?.destroyed === true) responder.abandonBody()
   }
 
-  #onError(error: NodeJS.ErrnoException, flight: Flight, destination: Destination): void {
-    const { request, plan, proxyReq } = flight
-    const { exchange, responder, req, head } = request
-    if (exchange.settled) return
-    if (responder.headSent || responder.gone) {
-      finish(flight)
-      return responder.abort()
-    }
+  #onError(error: NodeJS.ErrnoException, flight: Flight): void {
+    const { request, plan, proxyReq, answer } = flight
+    const { exchange, responder, head, req } = request
+    if (exchange.settled) return responder.abandonBody()
+    // A whole answer goes out even where the origin would not have the rest of the request.
+    if (answer?.complete === true) return
+    if (responder.headSent || responder.gone) return responder.abort()
     const isReplayable = plan.framing.kind === 'none' && IDEMPOTENT.has(head.method)
-    if (proxyReq?.reusedSocket === true && isReplayable && error.code === 'ECONNRESET') {
+    const wasDead = proxyReq?.reusedSocket === true && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
+    if (!flight.isFresh && wasDead && isReplayable) {
       this.#flights.delete(req)
-      return void this.#send(request, plan, destination, true).catch(() => responder.abort())
+      // The others that were kept are no younger.
+      this.#pool.agentFor(exchange.generation.number, plan, flight.destination).closeIdle()
+      const again = this.#send(request, plan, flight.destination, this.#context.dialer.deadline())
+      return void again.catch(() => responder.abort())
     }
     refuse(request, failureOf(error))
   }
+}
+
+const NOTHING_RELAYED = { bytesUp: 0, bytesDown: 0 }
+
+/** Counts from now what passes through a connection that others have used before. */
+function bytesThrough(socket: Socket): Flight['relayed'] {
+  const { bytesWritten, bytesRead } = socket
+  return () => ({ bytesUp: socket.bytesWritten - bytesWritten, bytesDown: socket.bytesRead - bytesRead })
 }
 
 class OriginTimeout extends Error {}
 
 function refuse({ exchange, responder }: ForwardRequest, refusal: Refusal): void {
   responder.answer(exchange.refuse(refusal))
-}
-
-function finish({ request, originSocket, upFrom, downFrom }: Flight, endedBy?: 'client'): void {
-  request.exchange.served({
-    bytesUp: (originSocket?.bytesWritten ?? 0) - upFrom,
-    bytesDown: (originSocket?.bytesRead ?? 0) - downFrom,
-    ...(endedBy === undefined ? {} : { endedBy }),
-  })
 }
 
 function failureOf(error: NodeJS.ErrnoException): Refusal {

@@ -5,8 +5,9 @@ import type { RequestKind } from '../../core/audit-event.ts'
 import type { Limits } from '../../core/config.ts'
 import type { ListenAddress } from '../../core/listen-address.ts'
 import { asksForWebSocket, withoutUpgrade } from '../../core/wire/fields.ts'
-import { ClientConnection } from './client-connection.ts'
-import { answerAndClose } from './closing.ts'
+import type { WireProblem } from '../../core/wire/request-head.ts'
+import { ClientConnection, type PendingRequest } from './client-connection.ts'
+import { answerAndClose, endAndLinger } from './closing.ts'
 import { KEEP_ALIVE_PROBE_MS } from './dial.ts'
 import { Exchange } from './exchange.ts'
 import type { Forwarder } from './forward.ts'
@@ -104,6 +105,8 @@ export class ProxyListener {
   #listen(): void {
     const server = this.#server
     server.on('connection', (socket: Socket) => {
+      // A connection that is given back to the parser comes here once more.
+      if (this.#sockets.has(socket)) return
       this.#sockets.add(socket)
       socket.once('close', () => this.#sockets.delete(socket))
       // Until somebody else owns the socket, an error on it ends it and nothing more.
@@ -135,8 +138,8 @@ export class ProxyListener {
     }
   }
 
-  #fault(error: unknown): void {
-    this.#context.log.error({ listener: this.name, err: error }, 'request handler failed')
+  #fault(error: unknown, requestId?: string): void {
+    this.#context.log.error({ listener: this.name, err: error, requestId }, 'request handler failed')
   }
 
   #connection(socket: Socket): ClientConnection {
@@ -157,18 +160,34 @@ export class ProxyListener {
 
   async #onConnect(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
     const connection = this.#connection(socket)
-    // Node would answer this CONNECT before the request ahead of it: the client would take our 200 for that answer.
-    if (connection.pending > 0 || connection.closing) return void socket.destroy()
+    if (this.#wouldOvertake(connection, 'connect')) return
     connection.closing = true
     await openTunnel(this.#context, this.#exchange(connection, 'connect'), req, head, (inside) => this.#serveInside(inside))
   }
 
   async #onUpgrade(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
     const connection = this.#connection(socket)
-    if (connection.pending > 0 || connection.closing) return void socket.destroy()
+    if (this.#wouldOvertake(connection, 'websocket')) return
     if (!asksForWebSocket(req.method ?? '', req.rawHeaders)) return this.#withoutUpgrade(req, socket, head)
     connection.closing = true
     await forwardWebSocket(this.#context, this.#exchange(connection, 'websocket'), req, head)
+  }
+
+  /**
+   * Node would answer a CONNECT or an upgrade before the requests ahead of it, and the client would take our 200 for one of their
+   * answers: with an answer pending, the connection ends.
+   */
+  #wouldOvertake(connection: ClientConnection, kind: RequestKind): boolean {
+    const { socket, pending, closing } = connection
+    if (pending === 0 && !closing) return false
+    // Where the last answer is being written, only what follows it is thrown away.
+    if (closing && pending <= 1) socket.resume()
+    else {
+      const detail = 'CONNECT or an upgrade while an earlier answer is pending'
+      if (!closing) this.#exchange(connection, kind).refuse({ reason: 'malformed_request', detail })
+      socket.destroy()
+    }
+    return true
   }
 
   /**
@@ -200,35 +219,51 @@ export class ProxyListener {
   async #onRequest(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): Promise<void> {
     const connection = this.#connection(req.socket)
     if (connection.closing) return
-    connection.pending++
+    const exchange = this.#exchange(connection, connection.session?.scheme === 'https' ? 'inspected' : 'forward')
+    const responder = new Http1Responder(connection, req, res, this.#context.isDraining)
     this.#pending++
-    res.once('close', () => {
-      connection.pending--
-      if (--this.#pending > 0) return
-      for (const resolve of this.#onAnswered.splice(0)) resolve()
+    const pending = { exchange, req, responder }
+    connection.requests.add(pending)
+    connection.newest = pending
+    responder.onClose(() => {
+      connection.requests.delete(pending)
+      if (--this.#pending === 0) for (const resolve of this.#onAnswered.splice(0)) resolve()
+      for (const next of connection.requests) return next.responder.onTurn()
     })
-    await this.#forwarder.forward({
-      exchange: this.#exchange(connection, connection.session?.scheme === 'https' ? 'inspected' : 'forward'),
-      head: headOf(req),
-      expectsContinue,
-      responder: new Http1Responder(connection, req, res),
-      req,
-      res,
-    })
+    try {
+      await this.#forwarder.forward({ exchange, head: headOf(req), expectsContinue, responder, req, res })
+    } catch (error) {
+      this.#fault(error, exchange.id)
+      if (responder.headSent) responder.abort()
+      else responder.answer(exchange.refuse({ reason: 'internal_error' }))
+    }
   }
 
   /** What the parser refused: an answer if none is under way, and the end of the connection. */
   #onParserError(error: NodeJS.ErrnoException, socket: Socket): void {
     const problem = wireProblemOf(error)
     const connection = this.#connection(socket)
-    if (problem === undefined || connection.closing || !socket.writable) return void socket.destroy()
+    if (problem === undefined) return void socket.destroy()
+    // The last answer is on its way out; what else the client sends is not looked at.
+    if (connection.closing) return
     connection.closing = true
+    const { pending, newest } = connection
+    if (newest?.req.complete === false) return this.#onBrokenBody(connection, newest, problem)
     const client = this.#context.generation().config.clients.allow
     const exchange = this.#exchange(connection, 'forward')
     const refusal = client.contains(connection.client) ? problem : ({ reason: 'client_not_allowed' } as const)
     const answer = exchange.refuse(refusal)
     // With an answer under way, another would be taken for a part of it.
-    if (connection.pending > 0) socket.destroy()
+    if (pending > 0) socket.destroy()
     else answerAndClose(socket, answer)
+  }
+
+  /** The body of a request that was taken on is malformed: its own answer says so, if that has not begun. */
+  #onBrokenBody({ socket, pending }: ClientConnection, { exchange, responder }: PendingRequest, { detail }: WireProblem): void {
+    const answer = exchange.refuse({ reason: 'body_malformed', detail })
+    if (pending === 1 && !responder.headSent) answerAndClose(socket, answer)
+    // The origin did not wait for the body: its answer is out and stays the only one.
+    else if (pending === 0) endAndLinger(socket, '')
+    else socket.destroy()
   }
 }

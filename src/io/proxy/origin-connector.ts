@@ -8,20 +8,23 @@ import type { ProxyContext } from './proxy-context.ts'
 /**
  * Gives a request its connection to the origin: the one that was made before the tunnel's 200, or a new one; with verified TLS
  * on it where the request came out of TLS.
+ *
+ * @param deadline on the clock of `performance.now()`
  */
 export async function connectOrigin(
   context: ProxyContext,
   exchange: Exchange,
   destination: Destination,
   signal: AbortSignal,
+  deadline: number,
 ): Promise<Result<Socket, Refusal>> {
   const early = takeDialled(exchange, destination)
-  const dialled = early === undefined ? await context.dialer.connect(destination, signal) : ok(early)
+  const dialled = early === undefined ? await context.dialer.connect(destination, signal, deadline) : ok(early)
   if (!dialled.ok) return dialled
   const { socket } = dialled.value
   const { session } = exchange.connection
   if (session?.scheme !== 'https') return ok(socket)
-  const { inspection, config } = exchange.generation
+  const { inspection } = exchange.generation
   if (inspection === undefined) {
     socket.destroy()
     return err({ reason: 'inspection_unavailable' })
@@ -30,7 +33,7 @@ export async function connectOrigin(
     socket,
     session.authority.host,
     inspection.originTrust,
-    config.limits.dialSeconds * 1000,
+    Math.max(0, deadline - performance.now()),
   )
   if (!secured.ok) {
     const cause = secured.error.reason === 'origin_certificate_invalid' ? 'origin_certificate' : 'origin_protocol'
@@ -39,13 +42,14 @@ export async function connectOrigin(
   return secured
 }
 
-/** The session's own connection, once, and only if the name still leads to its address. */
+/** The session's own connection, once, and only if the name still leads to its address and the origin has not ended it meanwhile. */
 function takeDialled({ connection }: Exchange, destination: Destination): Dialled | undefined {
   const { session } = connection
   const dialled = session?.dialled
   if (session === undefined || dialled === undefined) return undefined
   session.dialled = undefined
-  if (!dialled.socket.destroyed && destination.addresses.some(({ text }) => text === dialled.address.text)) return dialled
+  const stands = !dialled.socket.destroyed && !dialled.socket.readableEnded
+  if (stands && destination.addresses.some(({ text }) => text === dialled.address.text)) return dialled
   dialled.socket.destroy()
   return undefined
 }

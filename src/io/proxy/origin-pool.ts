@@ -29,6 +29,8 @@ export class OriginAgent extends Agent {
 
   /** Gives the connection that the next request takes if no idle one is there. */
   offer(socket: Socket): void {
+    // An origin that ends its side has ended the connection: half-open, it would be kept and used once more.
+    socket.allowHalfOpen = false
     this.#offered.push(socket)
   }
 

@@ -4,8 +4,9 @@ import type { Writable } from 'node:stream'
 import type { Answer } from '../../core/wire/answer.ts'
 import type { Field } from '../../core/wire/fields.ts'
 import { fieldValue } from '../../core/wire/request-head.ts'
+import { breakOff } from '../relay/reset.ts'
 import type { ClientConnection } from './client-connection.ts'
-import { answerAndClose } from './closing.ts'
+import { answerAndClose, endAndLinger } from './closing.ts'
 
 /** The client's side of one request: how an answer reaches it, over HTTP/1.1 or as one stream of HTTP/2. */
 export interface Responder {
@@ -19,6 +20,8 @@ export interface Responder {
   answer(answer: Answer): void
   /** Breaks the answer off, visibly. */
   abort(): void
+  /** The answer is finished and nobody reads the rest of the request's body any more. */
+  abandonBody(): void
   onClose(callback: () => void): void
 }
 
@@ -26,11 +29,14 @@ export class Http1Responder implements Responder {
   readonly #connection: ClientConnection
   readonly #req: IncomingMessage
   readonly #res: ServerResponse
+  readonly #isDraining: () => boolean
 
-  constructor(connection: ClientConnection, req: IncomingMessage, res: ServerResponse) {
+  /** @param isDraining whether the connection is to end after the answer */
+  constructor(connection: ClientConnection, req: IncomingMessage, res: ServerResponse, isDraining: () => boolean) {
     this.#connection = connection
     this.#req = req
     this.#res = res
+    this.#isDraining = isDraining
     // The origin's own Date passes, or none.
     res.sendDate = false
   }
@@ -43,11 +49,25 @@ export class Http1Responder implements Responder {
     return this.#res.headersSent
   }
 
+  /** What waits for the answers ahead of it. */
+  #owes: 'continue' | 'abort' | undefined
+
+  /** While other answers are ahead, Node would write the interim one behind the head of its own answer: into its body. */
   sendContinue(): void {
-    this.#res.writeContinue()
+    if (this.#res.socket === null) this.#owes = 'continue'
+    else this.#res.writeContinue()
+  }
+
+  /** The answers ahead are finished. */
+  onTurn(): void {
+    const owes = this.#owes
+    this.#owes = undefined
+    if (owes === 'abort') this.abort()
+    else if (owes === 'continue' && !this.#res.headersSent) this.#res.writeContinue()
   }
 
   begin(status: number, reasonPhrase: string, fields: readonly Field[]): Writable {
+    if (this.#isDraining()) this.#res.shouldKeepAlive = false
     this.#res.writeHead(status, reasonPhrase, fields.flat())
     return this.#res
   }
@@ -57,20 +77,32 @@ export class Http1Responder implements Responder {
     if (this.gone) return
     const connection = this.#connection
     const mayHaveBody = FRAMING_FIELDS.some((name) => fieldValue(this.#req.rawHeaders, name) !== undefined)
-    const closes = mayHaveBody || answer.status === 400 || isForStranger(answer)
+    const closes = mayHaveBody || answer.status === 400 || isForStranger(answer) || this.#isDraining()
+    if (closes) connection.closing = true
+    const isHead = this.#req.method === 'HEAD'
     // Behind an earlier answer, writing past Node's queue would desynchronise the two.
     const isFirstInLine = connection.pending === 1
     if (closes && isFirstInLine && !this.#res.headersSent) {
-      connection.closing = true
-      return answerAndClose(connection.socket, answer, this.#req)
+      return answerAndClose(connection.socket, isHead ? { ...answer, body: '' } : answer, this.#req)
     }
     const fields: Field[] = closes ? [...answer.fields, ['Connection', 'close']] : [...answer.fields]
     this.#res.writeHead(answer.status, answer.reasonPhrase, fields.flat())
-    this.#res.end(this.#req.method === 'HEAD' ? undefined : answer.body)
+    this.#res.end(isHead ? undefined : answer.body)
   }
 
   abort(): void {
-    this.#res.destroy()
+    // Without its turn it has no socket that Node could end.
+    if (this.#res.socket === null && !this.gone) this.#owes = 'abort'
+    // In HTTP/1.0 the end of the connection can be the only end there is: it must not look like one.
+    else if (this.#req.httpVersion === '1.0') breakOff(this.#connection.socket)
+    else this.#res.destroy()
+  }
+
+  abandonBody(): void {
+    const { socket } = this.#connection
+    if (this.#req.complete || socket.destroyed || this.#connection.closing) return
+    this.#connection.closing = true
+    endAndLinger(socket, '', this.#req)
   }
 
   onClose(callback: () => void): void {
@@ -114,6 +146,11 @@ export class Http2Responder implements Responder {
 
   abort(): void {
     if (!this.gone) this.#res.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+  }
+
+  /** The stream is reset with its answer; see `answer`. */
+  abandonBody(): void {
+    if (!this.gone) this.#res.stream.close(constants.NGHTTP2_NO_ERROR)
   }
 
   onClose(callback: () => void): void {

@@ -2,8 +2,9 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { parseIp } from '../../core/names/ip.ts'
 import { type Field, requestFields, responseFields } from '../../core/wire/fields.ts'
+import { breakOff } from '../relay/reset.ts'
 import { StreamRelay } from '../relay/stream-relay.ts'
-import { answerAndClose } from './closing.ts'
+import { answerAndClose, endAndLinger } from './closing.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { type ForwardPlan, planForward } from './forward-plan.ts'
 import { HeldBytes } from './held-bytes.ts'
@@ -59,12 +60,13 @@ export async function forwardWebSocket(
 async function dial(context: ProxyContext, exchange: Exchange): Promise<Socket | Refusal | undefined> {
   const { connection, generation, target, entry } = exchange
   if (target === undefined) throw new Error('a WebSocket without a target')
-  const located = await context.dialer.locate({ policy: generation.policy, ...target, entry })
+  const deadline = context.dialer.deadline()
+  const located = await context.dialer.locate({ policy: generation.policy, ...target, entry }, deadline)
   if (!located.ok) return located.error
   const gone = new AbortController()
   const onClose = () => gone.abort()
   connection.socket.once('close', onClose)
-  const connected = await connectOrigin(context, exchange, located.value, gone.signal)
+  const connected = await connectOrigin(context, exchange, located.value, gone.signal, deadline)
   connection.socket.off('close', onClose)
   if (connection.socket.destroyed) {
     if (connected.ok) connected.value.destroy()
@@ -131,21 +133,25 @@ function offerUpgrade(
   })
 }
 
-/** The origin would not switch: its answer is the connection's last. */
+/** The origin would not switch: its answer is the connection's last, and its end is the answer's. */
 function passOn(exchange: Exchange, socket: Socket, message: IncomingMessage, via: string): Promise<void> {
   exchange.allowed()
+  const { bytesWritten } = socket
   const fields: Field[] = [...responseFields(message.rawHeaders, message.httpVersion, via), ['Connection', 'close']]
   socket.write(formatHead(message, fields))
-  message.pipe(socket)
+  message.pipe(socket, { end: false })
   return new Promise((resolve) => {
     message.once('close', () => {
-      if (!message.complete) socket.destroy()
+      if (message.complete) endAndLinger(socket, '')
+      else breakOff(socket)
     })
     socket.once('close', () => {
       message.destroy()
-      exchange.served({ bytesUp: 0, bytesDown: socket.bytesWritten })
+      exchange.served({ bytesUp: 0, bytesDown: socket.bytesWritten - bytesWritten })
       resolve()
     })
+    // Read on, so that a client that goes away is noticed.
+    socket.resume()
   })
 }
 

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { TunnelEnd } from '../../core/audit-event.ts'
+import { breakOff } from './reset.ts'
 
 export interface RelayOptions {
   /** Sent to the origin before anything else the client sends. */
@@ -87,7 +88,7 @@ export class StreamRelay {
     socket.on('error', () => {
       this.#endedBy ??= side
       // A connection that broke off must not look like one that ended well.
-      if (!other.destroyed) other.resetAndDestroy()
+      breakOff(other)
     })
     socket.once('close', () => {
       this.#endedBy ??= side

@@ -45,7 +45,7 @@ export async function createCa(files: CaFiles, ca: NewCa, now: Date): Promise<Re
     return ok(undefined)
   } catch (error) {
     for (const path of made) await rm(path, { force: true })
-    return err(creationProblem(error))
+    return err(creationProblem(error, files))
   }
 }
 
@@ -103,9 +103,10 @@ async function createFile({ path, mode, text }: NewFile, made: string[]): Promis
   }
 }
 
-function creationProblem(error: unknown): string {
+function creationProblem(error: unknown, { caCertificate, caKey }: CaFiles): string {
   const { code, path } = error as NodeJS.ErrnoException
-  if (code === 'EEXIST') {
+  // A file in the way of the folder is EEXIST too.
+  if (code === 'EEXIST' && (path === caCertificate || path === caKey)) {
     return `\`${path}\` is there already, and clients may trust it; move the old certificate and key away, or name other files with \`--certificate\` and \`--key\``
   }
   return `\`${path ?? 'the file'}\` cannot be written (${code ?? 'unknown error'})`
