@@ -62,7 +62,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* What a running gateway cannot take over from a changed file: in hot mode these still roll the pods. */}}
 {{- define "sallyport.restartRequired" -}}
-{{- toYaml (pick .Values.config "listen" "workers" "stateDirectory" "limits") -}}
+{{- toYaml (pick .Values.config "listen" "workers" "stateDirectory") -}}
 {{- end -}}
 
 {{- define "sallyport.drainSeconds" -}}
