@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { ListenAddress } from '../../core/listen-address.ts'
 import { parseAuthority } from '../../core/names/authority.ts'
+import { listen } from '../listen.ts'
 
 /** A small HTTP service is asked by probes, Prometheus and operators; none of them needs long. */
 const REQUEST_MS = 10_000
@@ -17,17 +18,7 @@ export function createHttpService(handle: RequestListener): HttpService {
   server.maxConnections = MAX_CONNECTIONS
   return {
     server,
-    start: async ({ address, port }) => {
-      await new Promise<void>((resolve, reject) => {
-        server.once('error', reject)
-        server.listen({ host: address.text, port }, () => {
-          server.off('error', reject)
-          resolve()
-        })
-      })
-      const bound = server.address()
-      return { address, port: bound !== null && typeof bound === 'object' ? bound.port : port }
-    },
+    start: (address) => listen(server, address),
     stop: () => {
       server.close()
       server.closeAllConnections()
@@ -41,6 +32,13 @@ const STRICT_FIELDS = {
   'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
   'X-Content-Type-Options': 'nosniff',
 } as const
+
+/** RFC 9110 section 15.5.6: a 405 says what is allowed. */
+export function allowsMethod(req: IncomingMessage, res: ServerResponse): boolean {
+  if (req.method === 'GET' || req.method === 'HEAD') return true
+  res.setHeader('Allow', 'GET, HEAD')
+  return false
+}
 
 export function sendText(res: ServerResponse, status: number, body: string, type = 'text/plain; charset=utf-8'): void {
   res.writeHead(status, { ...STRICT_FIELDS, 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) })
@@ -65,5 +63,6 @@ export function isOwnName(req: IncomingMessage, names: readonly string[]): boole
 /** Path and query of a request, or nothing where the target is no path. */
 export function requestUrl(req: IncomingMessage): URL | undefined {
   const target = req.url ?? ''
-  return target.startsWith('/') && !target.startsWith('//') ? new URL(target, 'http://gateway') : undefined
+  // Not resolved against a base: `//` and `/\` would begin an authority there, and a bad one throws.
+  return target.startsWith('/') ? new URL(`http://gateway${target}`) : undefined
 }

@@ -1,4 +1,4 @@
-import { createHttpService, type HttpService, requestUrl, sendText } from './http-service.ts'
+import { allowsMethod, createHttpService, type HttpService, requestUrl, sendText } from './http-service.ts'
 
 /** What `/readyz` says. */
 export interface Readiness {
@@ -16,7 +16,7 @@ interface Exposition {
 /** The listener for Prometheus and for probes: `/metrics`, `/livez`, `/readyz`, and nothing else. */
 export function createMetricsService(registry: Exposition, readiness: () => Readiness): HttpService {
   return createHttpService(async (req, res) => {
-    if (req.method !== 'GET' && req.method !== 'HEAD') return sendText(res, 405, 'only GET\n')
+    if (!allowsMethod(req, res)) return sendText(res, 405, 'only GET and HEAD\n')
     switch (requestUrl(req)?.pathname) {
       case '/metrics':
         return sendText(res, 200, await registry.metrics(), registry.contentType)

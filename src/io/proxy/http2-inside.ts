@@ -28,7 +28,7 @@ const MAX_REJECTED_STREAMS = 100
 export interface Http2Handlers {
   readonly exchange: (connection: ClientConnection) => Exchange
   readonly forward: (request: ForwardRequest) => Promise<void>
-  readonly onFault: (error: unknown) => void
+  readonly onFault: (error: unknown, exchange: Exchange) => void
 }
 
 /** HTTP/2 inside an inspected tunnel: each stream is one request, judged like any other. Node's own limits are none at all. */
@@ -84,7 +84,7 @@ export class Http2Inside {
       res: plainResponse(res),
     }
     this.#handlers.forward(request).catch((error: unknown) => {
-      this.#handlers.onFault(error)
+      this.#handlers.onFault(error, exchange)
       responder.abort()
     })
   }

@@ -4,8 +4,10 @@ import { TLSSocket } from 'node:tls'
 import type { RequestKind } from '../../core/audit-event.ts'
 import type { Limits } from '../../core/config.ts'
 import type { ListenAddress } from '../../core/listen-address.ts'
+import type { Answer } from '../../core/wire/answer.ts'
 import { asksForWebSocket, withoutUpgrade } from '../../core/wire/fields.ts'
 import type { WireProblem } from '../../core/wire/request-head.ts'
+import { listen } from '../listen.ts'
 import { ClientConnection, type PendingRequest } from './client-connection.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
 import { KEEP_ALIVE_PROBE_MS } from './dial.ts'
@@ -31,11 +33,9 @@ export class ProxyListener {
   readonly #context: ProxyContext
   readonly #forwarder: Forwarder
   readonly #server: Server
-  readonly #http2: Http2Inside
+  #http2: Http2Inside
   readonly #connections = new WeakMap<Socket, ClientConnection>()
   readonly #sockets = new Set<Socket>()
-  #pending = 0
-  readonly #onAnswered: (() => void)[] = []
 
   constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits) {
     this.name = name
@@ -57,43 +57,39 @@ export class ProxyListener {
     // Node would silently drop the fields past 2,000; ours are counted and refused.
     this.#server.maxHeadersCount = 0
     this.#server.maxConnections = limits.connections
-    this.#http2 = new Http2Inside(limits, {
-      exchange: (connection) => this.#exchange(connection, 'inspected'),
-      forward: (request) => forwarder.forward(request),
-      onFault: (error) => this.#fault(error),
-    })
+    this.#http2 = this.#http2Inside(limits)
     this.#listen()
   }
 
-  /** Binds; throws what the system says. */
-  async start({ address, port }: ListenAddress): Promise<ListenAddress> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen({ host: address.text, port, ipv6Only: false }, () => {
-        this.#server.off('error', reject)
-        this.#server.on('error', (error) => this.#context.log.error({ listener: this.name, err: error }, 'listener failed'))
-        resolve()
-      })
+  /** Takes other limits from now on; connections there are keep what Node has set for them. */
+  limit(limits: Limits): void {
+    // Node's types leave it out; its parser reads it for each new connection.
+    Object.assign(this.#server, { maxHeaderSize: limits.targetBytes + limits.headBytes })
+    this.#server.headersTimeout = limits.headSeconds * 1000
+    this.#server.keepAliveTimeout = limits.keepAliveSeconds * 1000
+    this.#server.maxConnections = limits.connections
+    this.#http2 = this.#http2Inside(limits)
+  }
+
+  #http2Inside(limits: Limits): Http2Inside {
+    return new Http2Inside(limits, {
+      exchange: (connection) => this.#exchange(connection, 'inspected'),
+      forward: (request) => this.#forwarder.forward(request),
+      onFault: (error, exchange) => this.#fault(error, exchange),
     })
-    const bound = this.#server.address()
-    return { address, port: bound !== null && typeof bound === 'object' ? bound.port : port }
+  }
+
+  /** Binds; throws what the system says. */
+  async start(address: ListenAddress): Promise<ListenAddress> {
+    const bound = await listen(this.#server, address)
+    this.#server.on('error', (error) => this.#context.log.error({ listener: this.name, err: error }, 'listener failed'))
+    return bound
   }
 
   /** Accepts no more connections, and closes those that wait for a request. */
   stop(): void {
     this.#server.close()
     this.#server.closeIdleConnections()
-  }
-
-  /** Forwarded requests whose answers are not finished. */
-  get pending(): number {
-    return this.#pending
-  }
-
-  /** Resolves once no answer is unfinished. */
-  answered(): Promise<void> {
-    if (this.#pending === 0) return Promise.resolve()
-    return new Promise((resolve) => this.#onAnswered.push(resolve))
   }
 
   /** Closes everything at once. */
@@ -128,7 +124,7 @@ export class ProxyListener {
   /** An unexpected error ends one connection, never the process. */
   #guard(socket: Socket, handle: () => void | Promise<void>): void {
     const fail = (error: unknown) => {
-      this.#fault(error)
+      this.#context.log.error({ listener: this.name, err: error }, 'connection handler failed')
       socket.destroy()
     }
     try {
@@ -138,8 +134,19 @@ export class ProxyListener {
     }
   }
 
-  #fault(error: unknown, requestId?: string): void {
-    this.#context.log.error({ listener: this.name, err: error, requestId }, 'request handler failed')
+  /** A fault for which nobody made provision ends one connection, and the request still has its one line. */
+  async #carry(exchange: Exchange, carry: () => Promise<void>): Promise<void> {
+    try {
+      await carry()
+    } catch (error) {
+      this.#fault(error, exchange)
+      exchange.connection.socket.destroy()
+    }
+  }
+
+  #fault(error: unknown, exchange: Exchange): Answer {
+    this.#context.log.error({ listener: this.name, requestId: exchange.id, err: error }, 'request handler failed')
+    return exchange.refuse({ reason: 'internal_error' })
   }
 
   #connection(socket: Socket): ClientConnection {
@@ -155,6 +162,7 @@ export class ProxyListener {
     const { telemetry, gateway } = this.#context
     const exchange = new Exchange(telemetry, gateway, this.#context.generation(), connection, kind)
     exchange.parent = connection.session?.parent
+    this.#context.exchanges.add(exchange)
     return exchange
   }
 
@@ -162,7 +170,8 @@ export class ProxyListener {
     const connection = this.#connection(socket)
     if (this.#wouldOvertake(connection, 'connect')) return
     connection.closing = true
-    await openTunnel(this.#context, this.#exchange(connection, 'connect'), req, head, (inside) => this.#serveInside(inside))
+    const exchange = this.#exchange(connection, 'connect')
+    await this.#carry(exchange, () => openTunnel(this.#context, exchange, req, head, (inside) => this.#serveInside(inside)))
   }
 
   async #onUpgrade(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
@@ -170,7 +179,8 @@ export class ProxyListener {
     if (this.#wouldOvertake(connection, 'websocket')) return
     if (!asksForWebSocket(req.method ?? '', req.rawHeaders)) return this.#withoutUpgrade(req, socket, head)
     connection.closing = true
-    await forwardWebSocket(this.#context, this.#exchange(connection, 'websocket'), req, head)
+    const exchange = this.#exchange(connection, 'websocket')
+    await this.#carry(exchange, () => forwardWebSocket(this.#context, exchange, req, head))
   }
 
   /**
@@ -221,21 +231,20 @@ export class ProxyListener {
     if (connection.closing) return
     const exchange = this.#exchange(connection, connection.session?.scheme === 'https' ? 'inspected' : 'forward')
     const responder = new Http1Responder(connection, req, res, this.#context.isDraining)
-    this.#pending++
     const pending = { exchange, req, responder }
     connection.requests.add(pending)
     connection.newest = pending
     responder.onClose(() => {
       connection.requests.delete(pending)
-      if (--this.#pending === 0) for (const resolve of this.#onAnswered.splice(0)) resolve()
-      for (const next of connection.requests) return next.responder.onTurn()
+      const [next] = connection.requests
+      next?.responder.onTurn()
     })
     try {
       await this.#forwarder.forward({ exchange, head: headOf(req), expectsContinue, responder, req, res })
     } catch (error) {
-      this.#fault(error, exchange.id)
+      const answer = this.#fault(error, exchange)
       if (responder.headSent) responder.abort()
-      else responder.answer(exchange.refuse({ reason: 'internal_error' }))
+      else responder.answer(answer)
     }
   }
 
@@ -248,7 +257,12 @@ export class ProxyListener {
     if (connection.closing) return
     connection.closing = true
     const { pending, newest } = connection
-    if (newest?.req.complete === false) return this.#onBrokenBody(connection, newest, problem)
+    if (newest?.req.complete === false) {
+      // A client that ends in the middle of a body has gone; with any other error it is still there.
+      if (error.code === 'HPE_INVALID_EOF_STATE') socket.destroy()
+      else this.#onBrokenBody(connection, newest, problem)
+      return
+    }
     const client = this.#context.generation().config.clients.allow
     const exchange = this.#exchange(connection, 'forward')
     const refusal = client.contains(connection.client) ? problem : ({ reason: 'client_not_allowed' } as const)

@@ -5,11 +5,16 @@ import { DeniedHosts } from './denied-hosts.ts'
 import type { Metrics } from './metrics.ts'
 import { RecentDenials } from './recent-denials.ts'
 
+/** What an entry is counted under that a reload has removed. */
+const REMOVED_ENTRY = 'removed'
+
 export interface TelemetryOptions {
   readonly metrics: Metrics
   readonly audit: AuditLog
   readonly auditEvents: 'all' | 'denied'
   readonly deniedHosts: number
+  /** Ids of the entries in force: only these are labels. */
+  readonly entries: ReadonlySet<string>
 }
 
 /** Where every finished request is recorded: once in the audit log, once in each metric it belongs to. */
@@ -17,16 +22,25 @@ export class Telemetry {
   readonly metrics: Metrics
   readonly denials = new RecentDenials()
   readonly #audit: AuditLog
-  readonly #auditEvents: 'all' | 'denied'
+  #auditEvents: 'all' | 'denied'
   readonly #deniedHosts: DeniedHosts
+  #entries: ReadonlySet<string>
   /** Series of a host, to be removed with it. */
   readonly #series = new Map<string, Set<string>>()
 
-  constructor({ metrics, audit, auditEvents, deniedHosts }: TelemetryOptions) {
+  constructor({ metrics, audit, auditEvents, deniedHosts, entries }: TelemetryOptions) {
+    this.#entries = entries
     this.metrics = metrics
     this.#audit = audit
     this.#auditEvents = auditEvents
     this.#deniedHosts = new DeniedHosts({ slots: deniedHosts, onFree: (host) => this.#freeSeries(host) })
+  }
+
+  /** Takes other settings from now on. */
+  configure({ auditEvents, deniedHosts, entries }: Pick<TelemetryOptions, 'auditEvents' | 'deniedHosts' | 'entries'>): void {
+    this.#entries = entries
+    this.#auditEvents = auditEvents
+    this.#deniedHosts.limit(deniedHosts)
   }
 
   /** Counts a request when its fate is settled: a tunnel at its 200, anything else at its end. */
@@ -36,7 +50,7 @@ export class Telemetry {
   ): void {
     const { listener, kind, event: verdict, reason = '', entry, feature = 'rules' } = event
     this.metrics.requests.inc({ listener, kind, verdict, reason })
-    if (verdict === 'allow' && entry !== undefined) this.metrics.entryHits.inc({ entry, feature })
+    if (verdict === 'allow' && entry !== undefined) this.metrics.entryHits.inc({ entry: this.#label(entry), feature })
     if (verdict === 'deny' || verdict === 'would_deny')
       this.#countDenial(listener, verdict, reason, event.host, event.client, hint)
   }
@@ -53,8 +67,14 @@ export class Telemetry {
 
   countBytes(entry: string | undefined, bytesUp: number, bytesDown: number): void {
     if (entry === undefined) return
-    this.metrics.entryBytes.inc({ entry, direction: 'up' }, bytesUp)
-    this.metrics.entryBytes.inc({ entry, direction: 'down' }, bytesDown)
+    const label = this.#label(entry)
+    this.metrics.entryBytes.inc({ entry: label, direction: 'up' }, bytesUp)
+    this.metrics.entryBytes.inc({ entry: label, direction: 'down' }, bytesDown)
+  }
+
+  /** A request may end after its entry has gone: with a series each, a thousand reloads would make a thousand of them. */
+  #label(entry: string): string {
+    return this.#entries.has(entry) ? entry : REMOVED_ENTRY
   }
 
   #countDenial(
