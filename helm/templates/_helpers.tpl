@@ -57,6 +57,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $ca := dict "caCertificate" "/etc/sallyport-ca/tls.crt" "caKey" "/etc/sallyport-ca/tls.key" -}}
 {{- $_ := set $config "inspection" (merge (dict) ($config.inspection | default dict) $ca) -}}
 {{- end -}}
+{{- if eq .Values.configReload "restart" -}}
+{{- $_ := set $config "reload" (merge (dict) ($config.reload | default dict) (dict "watch" false)) -}}
+{{- end -}}
 {{- toYaml $config -}}
 {{- end -}}
 

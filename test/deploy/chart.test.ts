@@ -273,6 +273,7 @@ describe('what each set is for', () => {
         )
       expect(annotations('restart', { mode: 'report' })).not.toBe(annotations('restart', {}))
       expect(annotations('hot', { mode: 'report' })).toBe(annotations('hot', {}))
+      expect(parse(gatewayConfig(rendered(helm, named('rolled pods instead of hot reload')))).reload).toEqual({ watch: false })
       expect(annotations('hot', { listen: { proxy: '0.0.0.0:8080' } })).not.toBe(annotations('hot', {}))
     },
   )

@@ -105,7 +105,7 @@ export const VALUE_SETS: readonly ValueSet[] = [
       extraVolumeMounts: [{ name: 'roots', mountPath: '/etc/roots' }],
     },
   },
-  { name: 'hot reload', values: { image, config: { clients }, configReload: 'hot' } },
+  { name: 'rolled pods instead of hot reload', values: { image, config: { clients }, configReload: 'restart' } },
 ]
 
 /** What must fail, and what it must say. */
