@@ -4,7 +4,9 @@ import type { Config } from './core/config.ts'
 import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
 import { type IpAddress, parseIp } from './core/names/ip.ts'
 import { isLoopback, isUnspecified } from './core/names/special-purpose.ts'
+import { inspectedHosts } from './core/policy/inspected-hosts.ts'
 import type { Policy } from './core/policy/policy.ts'
+import type { Result } from './core/result.ts'
 import { createAdminService } from './io/admin/admin-service.ts'
 import type { HttpService } from './io/admin/http-service.ts'
 import { createMetricsService, type Readiness } from './io/admin/metrics-service.ts'
@@ -15,7 +17,8 @@ import type { Generation } from './io/proxy/generation.ts'
 import { ProxyListener } from './io/proxy/listener.ts'
 import { OriginPool } from './io/proxy/origin-pool.ts'
 import type { ProxyContext } from './io/proxy/proxy-context.ts'
-import { Resolver } from './io/proxy/resolver.ts'
+import { recheckTunnels } from './io/proxy/recheck.ts'
+import { Resolver, type ResolverOptions } from './io/proxy/resolver.ts'
 import { Tunnels } from './io/proxy/tunnels.ts'
 import { AuditLog } from './io/telemetry/audit-log.ts'
 import type { Logger } from './io/telemetry/log.ts'
@@ -24,15 +27,36 @@ import { Telemetry } from './io/telemetry/telemetry.ts'
 import { Inspection, type InspectionMaterial } from './io/tls/inspection.ts'
 import { VERSION } from './version.ts'
 
-export interface GatewayOptions {
-  readonly config: Config
-  readonly policy: Policy
-  /** Absent without a usable CA. */
-  readonly inspection?: InspectionMaterial | undefined
+export interface GatewayOptions extends Settings {
+  /** Loads the settings again, for `reload`. */
+  readonly source?: SettingsSource
   readonly log: Logger
   /** Names with fixed addresses. */
   readonly hostsFile?: string
 }
+
+/** What can change while the gateway runs, as one. */
+export interface Settings {
+  readonly config: Config
+  readonly policy: Policy
+  /** Absent without a usable CA. */
+  readonly inspection?: InspectionMaterial | undefined
+  /** Bearer token of the admin API; absent where none is configured. */
+  readonly adminToken?: string | undefined
+}
+
+/** Gives the settings as they are in the files now, or everything that is wrong with them, a line each. */
+export type SettingsSource = () => Promise<Result<Settings, readonly string[]>>
+
+/** What came of a reload. */
+export type ReloadReport =
+  | {
+      readonly outcome: 'loaded'
+      readonly policyHash: string
+      /** Keys whose change waits for a restart. */
+      readonly restartRequired: readonly string[]
+    }
+  | { readonly outcome: 'failed'; readonly problems: readonly string[] }
 
 /** Where the gateway listens; port 0 has become a real one. */
 export interface BoundAddresses {
@@ -47,7 +71,15 @@ type Phase = 'starting' | 'serving' | 'draining' | 'stopped'
 export class Gateway {
   readonly metrics = new Metrics()
   readonly #log: Logger
-  readonly #generation: Generation
+  readonly #source: SettingsSource | undefined
+  readonly #hostsFile: string
+  #generation: Generation
+  #adminToken: string | undefined
+  /** Problems of a reload that failed, until one succeeds. */
+  #failure: readonly string[] | undefined
+  #restartRequired: readonly string[] = []
+  #reloading: Promise<ReloadReport> | undefined
+  #reportModeSince: number | undefined
   readonly #audit: AuditLog
   readonly #telemetry: Telemetry
   readonly #resolver: Resolver
@@ -63,15 +95,21 @@ export class Gateway {
   #cutShort: (() => void) | undefined
   #stopped: Promise<void> | undefined
 
-  constructor({ config, policy, inspection, log, hostsFile = '/etc/hosts' }: GatewayOptions) {
+  constructor({ config, policy, inspection, adminToken, source, log, hostsFile = '/etc/hosts' }: GatewayOptions) {
     this.#log = log
+    this.#source = source
+    this.#hostsFile = hostsFile
+    this.#adminToken = adminToken
     const { metrics } = this
     this.#generation = { number: 1, config, policy, inspection: inspection && this.#inspection(inspection, config) }
     this.#audit = new AuditLog({
       ...config.audit,
       onDrop: (lines) => metrics.auditDropped.inc(lines),
       onError: (error) =>
-        log.error({ err: error, file: config.audit.file }, 'audit log cannot be written; lines are dropped and counted'),
+        log.error(
+          { err: error, file: this.#generation.config.audit.file },
+          'audit log cannot be written; lines are dropped and counted',
+        ),
     })
     this.#telemetry = new Telemetry({
       metrics,
@@ -79,13 +117,8 @@ export class Gateway {
       auditEvents: config.audit.events,
       deniedHosts: config.metrics.deniedHosts,
     })
-    this.#resolver = new Resolver({
-      ...config.dns,
-      servers: config.dns.servers.map(formatListenAddress),
-      hostsFile,
-      onLookup: (outcome) => metrics.dnsLookups.inc({ outcome }),
-    })
-    this.#pool = new OriginPool(() => config.limits.originKeepAliveSeconds * 1000)
+    this.#resolver = new Resolver(this.#resolverOptions(config))
+    this.#pool = new OriginPool(() => this.#generation.config.limits.originKeepAliveSeconds * 1000)
     this.#admission = new Admission(
       () => this.#generation.config.limits,
       (limit) => metrics.limitHits.inc({ limit }),
@@ -100,6 +133,8 @@ export class Gateway {
         status: () => this.status(),
         denials: () => this.#telemetry.denials.list(),
         tunnels: () => this.#tunnels.list(),
+        token: () => this.#adminToken,
+        reload: () => this.reload(),
       }),
     }
     this.#describePolicy()
@@ -119,6 +154,86 @@ export class Gateway {
     } catch (error) {
       await this.stop()
       throw error
+    }
+  }
+
+  /**
+   * Loads the settings again and swaps them as one, or keeps those in force and says what is wrong. No connection is dropped but
+   * the tunnels that the new policy would not open. Whoever asks while a reload is under way waits for one that begins after it.
+   */
+  async reload(): Promise<ReloadReport> {
+    const source = this.#source
+    if (source === undefined) return { outcome: 'failed', problems: ['this gateway was started without a source to load from'] }
+    await this.#reloading
+    this.#reloading ??= this.#reload(source).finally(() => {
+      this.#reloading = undefined
+    })
+    return this.#reloading
+  }
+
+  async #reload(source: SettingsSource): Promise<ReloadReport> {
+    const loaded = await source()
+    if (!loaded.ok) return this.#refuse(loaded.error)
+    const { config, policy, inspection } = loaded.value
+    if (inspection === undefined && this.#generation.inspection !== undefined && inspectedHosts(policy).length > 0) {
+      return this.#refuse(['the CA of the inspection cannot be used any more; `sallyport check` says why'])
+    }
+    try {
+      await this.#audit.reopen(config.audit)
+    } catch (error) {
+      return this.#refuse([`cannot open the audit log \`${config.audit.file}\`: ${(error as NodeJS.ErrnoException).code}`])
+    }
+    return this.#apply(loaded.value)
+  }
+
+  /** The last good settings stay in force, and everybody who looks is told. */
+  #refuse(problems: readonly string[]): ReloadReport {
+    this.#failure = problems
+    this.metrics.policyReloads.inc({ outcome: 'failed' })
+    this.metrics.policyCurrent.set(0)
+    this.#log.error({ problems, hash: this.#generation.policy.hash }, 'reload failed; the policy in force stays')
+    return { outcome: 'failed', problems }
+  }
+
+  #apply({ config, policy, inspection, adminToken }: Settings): ReloadReport {
+    const before = this.#generation
+    const generation: Generation = {
+      number: before.number + 1,
+      config,
+      policy,
+      inspection: inspection && this.#inspection(inspection, config),
+    }
+    this.#generation = generation
+    this.#adminToken = adminToken
+    this.#failure = undefined
+    this.#restartRequired = restartRequired(before.config, config, this.#restartRequired)
+    this.#proxy.limit(config.limits)
+    this.#telemetry.configure({ auditEvents: config.audit.events, deniedHosts: config.metrics.deniedHosts })
+    if (JSON.stringify(before.config.dns) !== JSON.stringify(config.dns))
+      this.#resolver.reconfigure(this.#resolverOptions(config))
+    this.#pool.retire()
+    this.#forgetEntries(before.policy)
+    this.#describePolicy()
+    this.metrics.policyReloads.inc({ outcome: 'ok' })
+    this.#log.info(
+      { hash: policy.hash, mode: policy.mode, entries: policy.entries.length, restartRequired: this.#restartRequired },
+      'reloaded',
+    )
+    if (config.reload.tunnels === 'recheck') void this.#recheck(generation)
+    return { outcome: 'loaded', policyHash: policy.hash, restartRequired: this.#restartRequired }
+  }
+
+  async #recheck(generation: Generation): Promise<void> {
+    const closed = await recheckTunnels(this.#tunnels, generation, () => this.#generation === generation)
+    if (closed > 0) this.#log.info({ closed, hash: generation.policy.hash }, 'closed tunnels that the new policy does not allow')
+  }
+
+  /** Writes the audit log to the file that now stands under its name. */
+  async rotateAuditLog(): Promise<void> {
+    try {
+      await this.#audit.reopen()
+    } catch (error) {
+      this.#log.error({ err: error }, 'audit log cannot be reopened; the old file is written on')
     }
   }
 
@@ -170,10 +285,11 @@ export class Gateway {
   readiness(): Readiness {
     const ready = this.#phase === 'serving'
     const { policy } = this.#generation
-    return {
-      ready,
-      lines: [ready ? 'ready' : this.#phase, `policy ${policy.hash}, ${policy.mode}, ${policy.entries.length} entries`],
-    }
+    const lines = [ready ? 'ready' : this.#phase, `policy ${policy.hash}, ${policy.mode}, ${policy.entries.length} entries`]
+    // A bad file must not empty the load balancer: it is told here and the gateway stays ready.
+    if (this.#failure !== undefined) lines.push(`the files do not load, this policy stays in force: ${this.#failure.join('; ')}`)
+    if (this.#restartRequired.length > 0) lines.push(`restart required for: ${this.#restartRequired.join(', ')}`)
+    return { ready, lines }
   }
 
   /** What `/api/v1/status` says. */
@@ -197,8 +313,28 @@ export class Gateway {
         editions: policy.editions,
         entries: policy.entries.length,
       },
+      reload: { failure: this.#failure ?? null, restartRequired: this.#restartRequired },
       tunnels: { open: this.#admission.tunnelsOpen, limit: config.limits.tunnels },
       auditBytesWaiting: this.#audit.waitingBytes,
+    }
+  }
+
+  #resolverOptions({ dns }: Config): ResolverOptions {
+    return {
+      ...dns,
+      servers: dns.servers.map(formatListenAddress),
+      hostsFile: this.#hostsFile,
+      onLookup: (outcome) => this.metrics.dnsLookups.inc({ outcome }),
+    }
+  }
+
+  /** Series of entries that are gone would pile up with every reload. */
+  #forgetEntries({ entries }: Policy): void {
+    const kept = new Set(this.#generation.policy.entries.map(({ id }) => id))
+    for (const { id, feature = 'rules' } of entries) {
+      if (kept.has(id)) continue
+      this.metrics.entryHits.remove({ entry: id, feature })
+      for (const direction of ['up', 'down']) this.metrics.entryBytes.remove({ entry: id, direction })
     }
   }
 
@@ -216,7 +352,7 @@ export class Gateway {
     const { metrics } = this
     const dialer = new Dialer({
       resolver: this.#resolver,
-      dialMs: this.#generation.config.limits.dialSeconds * 1000,
+      dialMs: () => this.#generation.config.limits.dialSeconds * 1000,
       isOwnListener: (address, port) => this.#isOwnListener(address, port),
       onDialled: (outcome, seconds) => metrics.dialSeconds.observe({ outcome }, seconds),
     })
@@ -248,15 +384,31 @@ export class Gateway {
   #describePolicy(): void {
     const { policy, config, inspection } = this.#generation
     const { metrics } = this
+    metrics.policyInfo.reset()
+    metrics.policyEntries.reset()
     metrics.policyInfo.set({ hash: policy.hash, mode: policy.mode, cloud: policy.cloud }, 1)
     metrics.policyLoadedTimestamp.set(Math.floor(Date.now() / 1000))
     metrics.policyCurrent.set(1)
-    metrics.policyReloads.inc({ outcome: 'ok' }, 0)
+    for (const outcome of ['ok', 'failed']) metrics.policyReloads.inc({ outcome }, 0)
+    this.#reportModeSince = policy.mode === 'report' ? (this.#reportModeSince ?? Math.floor(Date.now() / 1000)) : undefined
+    metrics.reportModeSince.set(this.#reportModeSince ?? 0)
     metrics.caExpiryTimestamp.set(inspection === undefined ? 0 : Math.floor(inspection.authority.notAfter.getTime() / 1000))
     metrics.tunnelsLimit.set(config.limits.tunnels)
     metrics.buildInfo.set({ version: VERSION, node: process.version, relay: RELAY }, 1)
     for (const { feature = 'rules' } of policy.entries) metrics.policyEntries.inc({ feature })
   }
+}
+
+/** Keys that are read once, at start: those that changed now, and those that wait already. */
+function restartRequired(before: Config, after: Config, waiting: readonly string[]): string[] {
+  const changed = [
+    ...Object.keys(after.listen).map(
+      (name) => [`listen.${name}`, (config: Config) => Object.entries(config.listen).find(([key]) => key === name)] as const,
+    ),
+    ['workers', (config: Config) => config.workers] as const,
+    ['stateDirectory', (config: Config) => config.stateDirectory] as const,
+  ].filter(([, read]) => JSON.stringify(read(before)) !== JSON.stringify(read(after)))
+  return [...new Set([...waiting, ...changed.map(([key]) => key)])]
 }
 
 /** Only the portable relay has landed. */

@@ -1,7 +1,9 @@
 import { formatListenAddress } from '../core/listen-address.ts'
-import { Gateway } from '../gateway.ts'
-import { formatProblem, loadConfig } from '../io/config/load.ts'
-import { createLog } from '../io/telemetry/log.ts'
+import { err, ok, type Result } from '../core/result.ts'
+import { Gateway, type Settings } from '../gateway.ts'
+import { ConfigSource } from '../io/config/config-source.ts'
+import { formatProblem, type LoadedConfig } from '../io/config/load.ts'
+import { createLog, type Logger } from '../io/telemetry/log.ts'
 
 /** sysexits.h: the configuration is at fault. */
 const EXIT_CONFIG = 78
@@ -11,49 +13,60 @@ const EXIT_UNAVAILABLE = 69
 /** Serves until it is told to stop. Resolves to the exit code. */
 export async function serve({ config: file }: { readonly config: string }): Promise<number> {
   const log = createLog()
-  const loaded = await loadConfig(file)
+  const source = new ConfigSource(file)
+  const loaded = await source.load()
   if (!loaded.ok) {
     for (const problem of loaded.error) process.stderr.write(`${formatProblem(problem)}\n`)
     return EXIT_CONFIG
   }
-  const { config, compiled, inspection, warnings } = loaded.value
-  for (const warning of warnings) log.warn(formatProblem(warning))
-  const gateway = new Gateway({ config, policy: compiled.policy, inspection, log })
+  warn(log, loaded.value)
+  const gateway = new Gateway({ ...settingsOf(loaded.value), source: () => loadSettings(source, log), log })
   // Whatever nobody foresaw ends one connection, not everybody's way out.
   process.on('uncaughtException', (error) => log.error({ err: error }, 'uncaught exception'))
   process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection'))
   try {
     const bound = await gateway.start()
-    const { policy } = compiled
     for (const [listener, address] of Object.entries(bound))
       log.info({ listener, address: formatListenAddress(address) }, 'listening')
-    log.info(
-      {
-        config: loaded.value.file,
-        cloud: policy.cloud,
-        editions: policy.editions,
-        mode: policy.mode,
-        entries: policy.entries.length,
-        hash: policy.hash,
-      },
-      'serving',
-    )
+    const { cloud, editions, mode, entries, hash } = loaded.value.compiled.policy
+    log.info({ config: file, cloud, editions, mode, entries: entries.length, hash }, 'serving')
   } catch (error) {
     log.fatal({ err: error }, `cannot start: ${error instanceof Error ? error.message : error}`)
     return EXIT_UNAVAILABLE
   }
-  return untilStopped(gateway, log)
+  if (loaded.value.config.reload.watch) source.watch(() => void gateway.reload())
+  const code = await untilStopped(gateway, log)
+  source.stop()
+  return code
 }
 
-function untilStopped(gateway: Gateway, log: ReturnType<typeof createLog>): Promise<number> {
+async function loadSettings(source: ConfigSource, log: Logger): Promise<Result<Settings, readonly string[]>> {
+  const loaded = await source.load()
+  if (!loaded.ok) return err(loaded.error.map(formatProblem))
+  warn(log, loaded.value)
+  return ok(settingsOf(loaded.value))
+}
+
+function settingsOf({ config, compiled, inspection, adminToken }: LoadedConfig): Settings {
+  return { config, policy: compiled.policy, inspection, adminToken }
+}
+
+function warn(log: Logger, { warnings }: LoadedConfig): void {
+  for (const warning of warnings) log.warn(formatProblem(warning))
+}
+
+/** SIGTERM and SIGINT drain, the second one ends at once; SIGHUP reloads; SIGUSR2 reopens the audit log after its rotation. */
+function untilStopped(gateway: Gateway, log: Logger): Promise<number> {
   return new Promise((resolve) => {
     let signals = 0
-    const onSignal = (signal: NodeJS.Signals) => {
+    const onStop = (signal: NodeJS.Signals) => {
       signals++
       log.info({ signal }, signals === 1 ? 'draining; the same signal again ends at once' : 'ending at once')
       void (signals === 1 ? gateway.drain() : gateway.stop()).then(() => resolve(0))
     }
-    process.on('SIGTERM', onSignal)
-    process.on('SIGINT', onSignal)
+    process.on('SIGTERM', onStop)
+    process.on('SIGINT', onStop)
+    process.on('SIGHUP', () => void gateway.reload())
+    process.on('SIGUSR2', () => void gateway.rotateAuditLog())
   })
 }

@@ -217,6 +217,30 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('TLS ended at the gateway, only where a path or method rule needs it'),
+  admin: z
+    .strictObject({
+      tokenFile: z
+        .string()
+        .min(1)
+        .optional()
+        .describe('file with the bearer token for changing calls, and for every call that does not come over loopback'),
+      hosts: z
+        .array(parsed(parseHostname, 'a host'))
+        .default([])
+        .describe('names the admin API is asked under, besides addresses and `localhost`'),
+    })
+    .prefault({})
+    .describe('the admin API'),
+  reload: z
+    .strictObject({
+      watch: z.boolean().default(true).describe('load again when the config or a file it names changes'),
+      tunnels: z
+        .enum(['recheck', 'keep'])
+        .default('recheck')
+        .describe('whether a new policy closes open tunnels that it no longer allows'),
+    })
+    .prefault({})
+    .describe('what happens when the config changes'),
   stateDirectory: z.string().min(1).default('state').describe("the gateway's own files"),
   workers: z.literal(1).default(1).describe('processes that share the work'),
   audit: z
@@ -245,7 +269,6 @@ export type Limits = Config['limits']
 
 /** Keys that are planned and not there yet: refused by name, so that nobody relies on what does nothing. */
 export const NOT_AVAILABLE_YET: readonly string[] = [
-  'admin',
   'groups',
   'hooks',
   'include',

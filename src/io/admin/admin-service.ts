@@ -1,32 +1,84 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { parseIp } from '../../core/names/ip.ts'
+import { isLoopback } from '../../core/names/special-purpose.ts'
 import { describeEntry, describeExplanation } from '../../core/policy/describe.ts'
 import { explain } from '../../core/policy/explain.ts'
 import { parseExplainTarget } from '../../core/policy/explain-target.ts'
 import type { Generation } from '../proxy/generation.ts'
 import type { OpenTunnel } from '../proxy/tunnels.ts'
 import type { DenialRow } from '../telemetry/recent-denials.ts'
-import { allowsMethod, createHttpService, type HttpService, isOwnName, requestUrl, sendJson } from './http-service.ts'
+import { hasToken } from './bearer-token.ts'
+import { createHttpService, type HttpService, isOwnName, requestUrl, sendJson } from './http-service.ts'
 
 export interface AdminSources {
   readonly generation: () => Generation
   readonly status: () => Record<string, unknown>
   readonly denials: () => readonly DenialRow[]
   readonly tunnels: () => readonly OpenTunnel[]
+  /** Absent where none is configured: nothing can be changed then. */
+  readonly token: () => string | undefined
+  readonly reload: () => Promise<ReloadReport>
 }
+
+/** What came of a reload. */
+type ReloadReport = { readonly outcome: 'loaded' } | { readonly outcome: 'failed' }
 
 /** Tunnels shown at once. */
 const MAX_TUNNELS_SHOWN = 1_000
 
-/** The admin API: what the gateway is doing and why, as JSON. Read-only. */
+/**
+ * The admin API: what the gateway is doing and why, as JSON; with the token it can be told to reload or to end a tunnel. On any
+ * address but loopback everything needs the token.
+ */
 export function createAdminService(sources: AdminSources): HttpService {
-  return createHttpService((req, res) => {
-    if (!isOwnName(req, [])) return sendJson(res, 421, { error: 'ask by address or as localhost' })
-    if (!allowsMethod(req, res)) return sendJson(res, 405, { error: 'only GET and HEAD' })
-    route(sources, req, res)
+  return createHttpService(async (req, res) => {
+    const { admin } = sources.generation().config
+    if (!isOwnName(req, admin.hosts))
+      return sendJson(res, 421, { error: 'ask by address, as localhost or by a name in `admin.hosts`' })
+    const isReading = req.method === 'GET' || req.method === 'HEAD'
+    if ((!isReading || !isOverLoopback(req)) && !isAuthorised(sources.token(), req, res)) return
+    if (isReading) return read(sources, req, res)
+    await change(sources, req, res)
   })
 }
 
-function route(sources: AdminSources, req: IncomingMessage, res: ServerResponse): void {
+/** Answers what is missing where the call may not be made. */
+function isAuthorised(token: string | undefined, req: IncomingMessage, res: ServerResponse): boolean {
+  if (token === undefined) {
+    sendJson(res, 403, { error: 'this takes a token, and none is configured: set `admin.tokenFile`' })
+    return false
+  }
+  if (hasToken(req, token)) return true
+  res.setHeader('WWW-Authenticate', 'Bearer realm="sallyport"')
+  sendJson(res, 401, { error: 'send `Authorization: Bearer TOKEN`' })
+  return false
+}
+
+function isOverLoopback({ socket }: IncomingMessage): boolean {
+  const address = parseIp(socket.localAddress?.replace(/%.*$/, '') ?? '')
+  return address !== undefined && isLoopback(address)
+}
+
+async function change(sources: AdminSources, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  // Nothing that is sent along has a meaning.
+  req.resume()
+  const path = requestUrl(req)?.pathname ?? ''
+  if (req.method === 'POST' && path === '/api/v1/reload') {
+    const report = await sources.reload()
+    return sendJson(res, report.outcome === 'loaded' ? 200 : 422, report)
+  }
+  const id = /^\/api\/v1\/tunnels\/([0-9a-f-]+)$/.exec(path)?.[1]
+  if (req.method === 'DELETE' && id !== undefined) {
+    const tunnel = sources.tunnels().find(({ exchange }) => exchange.id === id)
+    if (tunnel === undefined) return sendJson(res, 404, { error: 'there is no such tunnel, or it has ended' })
+    tunnel.end('policy_changed')
+    return sendJson(res, 200, { ended: id })
+  }
+  res.setHeader('Allow', 'GET, HEAD')
+  sendJson(res, 405, { error: 'there is POST /api/v1/reload and DELETE /api/v1/tunnels/ID; all else is read' })
+}
+
+function read(sources: AdminSources, req: IncomingMessage, res: ServerResponse): void {
   const url = requestUrl(req)
   const { policy, inspection } = sources.generation()
   switch (url?.pathname) {
@@ -45,11 +97,8 @@ function route(sources: AdminSources, req: IncomingMessage, res: ServerResponse)
       if (asked === null) return sendJson(res, 400, { error: 'ask with ?target=host:port or ?target=URL' })
       const target = parseExplainTarget(asked, url.searchParams.get('method') ?? undefined)
       if (!target.ok) return sendJson(res, 400, { error: target.error })
-      return sendJson(
-        res,
-        200,
-        describeExplanation(explain(policy, target.value, inspection?.permits(target.value.authority.host) ?? false)),
-      )
+      const inspectionAvailable = inspection?.permits(target.value.authority.host) ?? false
+      return sendJson(res, 200, describeExplanation(explain(policy, target.value, inspectionAvailable)))
     }
     default:
       return sendJson(res, 404, { error: 'there is /api/v1/{status,entries,denials,explain,tunnels}' })

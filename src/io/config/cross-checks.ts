@@ -2,27 +2,22 @@ import type { Config } from '../../core/config.ts'
 import { formatListenAddress, type ListenAddress } from '../../core/listen-address.ts'
 import { type IpAddress, unmapped } from '../../core/names/ip.ts'
 import { isLoopback, isUnspecified } from '../../core/names/special-purpose.ts'
-import { type Problem, problem } from '../../core/problem.ts'
+import { type Problem, problem, warning } from '../../core/problem.ts'
 
 /** What is right key by key and cannot be right together. */
 export function checkAgreement(config: Config): Problem[] {
   return [...checkListeners(config), ...checkTtl(config)]
 }
 
-/** Values, not keys, whose capability has not landed. */
-export function checkAvailability({ listen }: Config): Problem[] {
-  if (isOwnLoopback(listen.admin.address)) return []
+/** What is said of an admin listener that others than this host can reach. */
+export function warnAboutAdmin({ listen, admin }: Config): Problem[] {
+  if (isOwnLoopback(listen.admin.address) || admin.tokenFile !== undefined) return []
   const shown = formatListenAddress(listen.admin)
-  return [
-    problem(
-      ['listen', 'admin'],
-      `\`${shown}\`: an admin listener on another address than loopback is not available yet; use \`127.0.0.1:9465\``,
-    ),
-  ]
+  return [warning(['listen', 'admin'], `\`${shown}\` is not loopback and there is no \`admin.tokenFile\`: every call is refused`)]
 }
 
 /** Only the two loopback blocks themselves: an address that merely carries 127.0.0.1 inside (NAT64, 6to4) is on a network. */
-function isOwnLoopback(address: IpAddress): boolean {
+export function isOwnLoopback(address: IpAddress): boolean {
   const own = unmapped(address)
   return own.family === 4 ? isLoopback(own) : own.text === '::1'
 }

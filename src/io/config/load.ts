@@ -3,11 +3,12 @@ import { type Config, configSchema } from '../../core/config.ts'
 import type { ListenAddress } from '../../core/listen-address.ts'
 import { type CompiledPolicy, compilePolicy } from '../../core/policy/compile.ts'
 import { lintInspection } from '../../core/policy/lint.ts'
-import type { Problem } from '../../core/problem.ts'
+import { type Problem, problem } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { type InspectionMaterial, loadInspection } from '../tls/inspection.ts'
+import { readAdminToken } from './admin-token.ts'
 import { type Catalogue, readCatalogue } from './catalogue-files.ts'
-import { checkAgreement, checkAvailability } from './cross-checks.ts'
+import { checkAgreement, warnAboutAdmin } from './cross-checks.ts'
 import { digest } from './digest.ts'
 import type { LocatedProblem } from './located-problem.ts'
 import { readText } from './read-file.ts'
@@ -27,6 +28,10 @@ export interface LoadedConfig {
   readonly warnings: readonly LocatedProblem[]
   /** Changes when the file's bytes do: 12 hexadecimal digits. */
   readonly contentHash: string
+  /** Every file that was read, absolute: when one changes, all of this may. */
+  readonly files: readonly string[]
+  /** Absent where none is configured. */
+  readonly adminToken: string | undefined
   /** The line on which each rule begins, by entry id. */
   readonly ruleLines: ReadonlyMap<string, number>
 }
@@ -47,13 +52,15 @@ export async function loadConfig(file: string): Promise<Result<LoadedConfig, rea
     return err([...inOrder(file, source, problems), ...inOrder(file, source, errorsBeside(problems, raw, catalogue))])
   }
   const config = withAbsolutePaths(parsed.data, dirname(resolve(file)))
-  const found = [...checkAvailability(config), ...checkAgreement(config)]
+  const found = checkAgreement(config)
   const compiled = compilePolicy({ config, ...catalogue, digest })
   if (found.length > 0 || !compiled.ok)
     return err(inOrder(file, source, [...found, ...(compiled.ok ? [] : certain(compiled.error))]))
+  const token = config.admin.tokenFile === undefined ? ok(undefined) : await readAdminToken(config.admin.tokenFile)
+  if (!token.ok) return err(inOrder(file, source, [problem(['admin', 'tokenFile'], token.error)]))
   const inspection = await loadInspection(config.inspection)
   const means = inspection.ok ? ok(inspection.value.authority) : inspection
-  const warnings = [...compiled.value.warnings, ...lintInspection(compiled.value.policy, means)]
+  const warnings = [...compiled.value.warnings, ...warnAboutAdmin(config), ...lintInspection(compiled.value.policy, means)]
   return ok({
     file,
     config,
@@ -61,6 +68,8 @@ export async function loadConfig(file: string): Promise<Result<LoadedConfig, rea
     inspection: inspection.ok ? inspection.value : undefined,
     warnings: inOrder(file, source, warnings),
     contentHash,
+    files: filesOf(file, config),
+    adminToken: token.value,
     ruleLines: new Map(config.rules.map(({ name }, index) => [`rule/${name}`, source.locate(['rules', index], 'value').line])),
   })
 }
@@ -112,11 +121,7 @@ function errorsBeside(faults: readonly Problem[], raw: unknown, catalogue: Catal
   // Beside a fault stands a default, and what disagrees with a default may agree with what was meant.
   const agreement = checkAgreement(config).filter(({ path: [top] }) => !faulty.has(top))
   const errors = compiled.ok ? [] : certain(compiled.error.filter(({ severity }) => severity === 'error'))
-  return [
-    ...checkAvailability(config),
-    ...agreement,
-    ...errors.filter(({ path: [top] }) => top !== 'features' || !faulty.has('editions')),
-  ]
+  return [...agreement, ...errors.filter(({ path: [top] }) => top !== 'features' || !faulty.has('editions'))]
 }
 
 /** Which features there are depends on the edition: while that is unknown, nothing can be said of them. */
@@ -144,11 +149,17 @@ function isMapping(value: unknown): value is Record<string, unknown> {
 }
 
 /** `-` is standard output and no path. */
+function filesOf(file: string, { inspection, admin }: Config): string[] {
+  const { caCertificate, caKey, upstreamCa } = inspection
+  return [resolve(file), caCertificate, caKey, ...upstreamCa, ...(admin.tokenFile === undefined ? [] : [admin.tokenFile])]
+}
+
 function withAbsolutePaths(config: Config, folder: string): Config {
-  const { audit, inspection, stateDirectory } = config
+  const { admin, audit, inspection, stateDirectory } = config
   const absolute = (file: string) => resolve(folder, file)
   return {
     ...config,
+    admin: admin.tokenFile === undefined ? admin : { ...admin, tokenFile: absolute(admin.tokenFile) },
     audit: { ...audit, file: audit.file === '-' ? '-' : absolute(audit.file) },
     inspection: {
       ...inspection,

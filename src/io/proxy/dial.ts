@@ -36,7 +36,7 @@ export interface Dialled {
 
 export interface DialerOptions {
   readonly resolver: Resolver
-  readonly dialMs: number
+  readonly dialMs: () => number
   /** Whether a destination is one of the gateway's own listeners. */
   readonly isOwnListener: (address: IpAddress, port: number) => boolean
   readonly onDialled: (outcome: 'connected' | DialFailure['reason'] | 'aborted', seconds: number) => void
@@ -58,7 +58,7 @@ export class Dialer {
 
   /** By when, on the clock of `performance.now()`, a request that begins now must have its connection. */
   deadline(): number {
-    return performance.now() + this.#options.dialMs
+    return performance.now() + this.#options.dialMs()
   }
 
   /** Every address is vetted; those that pass may be dialled, and where none does the request is refused. */

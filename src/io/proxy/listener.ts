@@ -32,7 +32,7 @@ export class ProxyListener {
   readonly #context: ProxyContext
   readonly #forwarder: Forwarder
   readonly #server: Server
-  readonly #http2: Http2Inside
+  #http2: Http2Inside
   readonly #connections = new WeakMap<Socket, ClientConnection>()
   readonly #sockets = new Set<Socket>()
   #pending = 0
@@ -58,12 +58,26 @@ export class ProxyListener {
     // Node would silently drop the fields past 2,000; ours are counted and refused.
     this.#server.maxHeadersCount = 0
     this.#server.maxConnections = limits.connections
-    this.#http2 = new Http2Inside(limits, {
+    this.#http2 = this.#http2Inside(limits)
+    this.#listen()
+  }
+
+  /** Takes other limits from now on; connections there are keep what Node has set for them. */
+  limit(limits: Limits): void {
+    // Node's types leave it out; its parser reads it for each new connection.
+    Object.assign(this.#server, { maxHeaderSize: limits.targetBytes + limits.headBytes })
+    this.#server.headersTimeout = limits.headSeconds * 1000
+    this.#server.keepAliveTimeout = limits.keepAliveSeconds * 1000
+    this.#server.maxConnections = limits.connections
+    this.#http2 = this.#http2Inside(limits)
+  }
+
+  #http2Inside(limits: Limits): Http2Inside {
+    return new Http2Inside(limits, {
       exchange: (connection) => this.#exchange(connection, 'inspected'),
-      forward: (request) => forwarder.forward(request),
+      forward: (request) => this.#forwarder.forward(request),
       onFault: (error) => this.#fault(error),
     })
-    this.#listen()
   }
 
   /** Binds; throws what the system says. */

@@ -42,17 +42,16 @@ const MAX_ADDRESSES = 32
  * no thread of libuv's pool is held, and no search domain is appended to what the client asked for.
  */
 export class Resolver {
-  readonly #options: ResolverOptions
-  readonly #cares: CaresResolver
+  #options: ResolverOptions
+  #cares: CaresResolver
   readonly #hosts: HostsFile
-  readonly #cache: LRUCache<Hostname, Lookup>
+  #cache: LRUCache<Hostname, Lookup>
   /** Look-ups under way, so that a thousand tunnels to one name ask once. */
   readonly #pending = new Map<Hostname, Promise<Lookup>>()
 
   constructor(options: ResolverOptions) {
     this.#options = options
-    this.#cares = new CaresResolver({ timeout: options.timeoutMs, tries: TRIES })
-    if (options.servers.length > 0) this.#cares.setServers(options.servers)
+    this.#cares = caresResolver(options)
     this.#hosts = new HostsFile(options.hostsFile)
     this.#cache = new LRUCache({ max: options.cacheEntries })
   }
@@ -68,6 +67,13 @@ export class Resolver {
     const lookup = this.#ask(name).finally(() => this.#pending.delete(name))
     this.#pending.set(name, lookup)
     return lookup
+  }
+
+  /** Takes other servers and bounds from now on; what was learnt from the old ones is forgotten. */
+  reconfigure(options: ResolverOptions): void {
+    this.#options = options
+    this.#cares = caresResolver(options)
+    this.#cache = new LRUCache({ max: options.cacheEntries })
   }
 
   /** Gives up look-ups under way. */
@@ -122,6 +128,12 @@ export class Resolver {
       this.#cares.resolve6(name, { ttl: true }, ask(1))
     })
   }
+}
+
+function caresResolver({ servers, timeoutMs }: ResolverOptions): CaresResolver {
+  const cares = new CaresResolver({ timeout: timeoutMs, tries: TRIES })
+  if (servers.length > 0) cares.setServers(servers)
+  return cares
 }
 
 type Family = Result<readonly RecordWithTtl[], LookupFailure>

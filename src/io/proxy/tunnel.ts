@@ -191,6 +191,7 @@ class Tunnel {
     this.#context.tunnels.add({
       exchange: this.#exchange,
       since: new Date(),
+      isInspected: false,
       bytesUp: () => relay.bytesUp,
       bytesDown: () => relay.bytesDown,
       end: (endedBy) => relay.end(endedBy),
@@ -227,6 +228,7 @@ class Tunnel {
     this.#context.tunnels.add({
       exchange: this.#exchange,
       since: new Date(),
+      isInspected: true,
       bytesUp: () => this.#socket.bytesRead - bytesRead,
       bytesDown: () => this.#socket.bytesWritten - bytesWritten,
       end: () => inside.destroySoon(),

@@ -5,6 +5,8 @@ import type { Exchange } from './exchange.ts'
 export interface OpenTunnel {
   readonly exchange: Exchange
   readonly since: Date
+  /** Its requests are judged one by one, in plain HTTP or in TLS that ends here. */
+  readonly isInspected: boolean
   readonly bytesUp: () => number
   readonly bytesDown: () => number
   readonly end: (endedBy: TunnelEnd) => void

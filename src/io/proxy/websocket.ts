@@ -180,6 +180,7 @@ async function carry(
   context.tunnels.add({
     exchange,
     since: new Date(),
+    isInspected: true,
     bytesUp: () => relay.bytesUp,
     bytesDown: () => relay.bytesDown,
     end: (endedBy) => relay.end(endedBy),

@@ -1,4 +1,4 @@
-import { close, constants, open, write } from 'node:fs'
+import { close, constants, fstat, open, stat, write } from 'node:fs'
 import { type AuditEvent, auditLine } from '../../core/audit-event.ts'
 
 export interface AuditLogOptions {
@@ -18,6 +18,9 @@ const OPEN_FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT |
 /** While standard output is a pipe nobody reads, a write says EAGAIN; it is tried again after this long. */
 const RETRY_MS = 50
 
+/** How often the file is compared with what stands under its name. */
+const ROTATION_CHECK_MS = 5_000
+
 /** How much of the last writes may still be waited for at the end. */
 const CLOSE_DEADLINE_MS = 2_000
 
@@ -27,7 +30,7 @@ const CLOSE_DEADLINE_MS = 2_000
  * processes on one file do not mix; whatever is not written is counted, never lost silently.
  */
 export class AuditLog {
-  readonly #options: AuditLogOptions
+  #options: AuditLogOptions
   readonly #lines: Buffer[] = []
   #head = 0
   #waitingBytes = 0
@@ -35,6 +38,9 @@ export class AuditLog {
   #busy = false
   #failing = false
   #closing: (() => void) | undefined
+  /** Of a file that was rotated away, until its last line is written. */
+  #retired: number | undefined
+  #rotation: NodeJS.Timeout | undefined
 
   constructor(options: AuditLogOptions) {
     this.#options = options
@@ -42,16 +48,25 @@ export class AuditLog {
 
   /** Opens the file for appending; throws what the file system says. */
   async open(): Promise<void> {
-    if (this.#options.file === '-') {
-      // Reading the property is what puts a pipe into non-blocking mode. Otherwise a write to a stalled one would hold a thread
-      // of libuv's pool, and with it the end of the process, for as long as nobody reads.
-      void process.stdout
-      this.#fd = 1
-      return
+    this.#fd = await openFile(this.#options.file)
+    this.#rotation = setInterval(() => this.#lookForRotation(), ROTATION_CHECK_MS)
+    this.#rotation.unref()
+  }
+
+  /**
+   * Opens the file anew, which after a rotation is another one, or takes another file. No line is lost: what waits goes to the
+   * new one. Throws what the file system says, and writes on to the old one then.
+   */
+  async reopen(settings: Pick<AuditLogOptions, 'file' | 'bufferBytes'> = this.#options): Promise<void> {
+    const isSame = settings.file === this.#options.file
+    if (!isSame || settings.file !== '-') {
+      const old = this.#fd
+      const fresh = await openFile(settings.file)
+      this.#retire(old)
+      this.#fd = fresh
     }
-    this.#fd = await new Promise<number>((resolve, reject) => {
-      open(this.#options.file, OPEN_FLAGS, 0o640, (error, fd) => (error ? reject(error) : resolve(fd)))
-    })
+    this.#options = { ...this.#options, ...settings }
+    this.#pump()
   }
 
   write(event: AuditEvent): void {
@@ -85,28 +100,30 @@ export class AuditLog {
     }
     const left = this.#lines.length - this.#head
     if (left > 0) this.#options.onDrop(left)
+    clearInterval(this.#rotation)
     const fd = this.#fd
     this.#fd = undefined
-    if (fd !== undefined && fd !== 1) close(fd, () => {})
+    closeFile(fd)
   }
 
   #pump(): void {
     const line = this.#lines[this.#head]
     if (this.#busy || this.#fd === undefined || line === undefined) return
     this.#busy = true
-    this.#writeRest(line, 0)
+    this.#writeRest(this.#fd, line, 0)
   }
 
-  #writeRest(line: Buffer, from: number): void {
+  /** A line goes to one file whole, also if that is rotated away in the middle of it. */
+  #writeRest(fd: number, line: Buffer, from: number): void {
     if (this.#fd === undefined) return
-    write(this.#fd, line, from, line.length - from, null, (error, written) => {
+    write(fd, line, from, line.length - from, null, (error, written) => {
       if (error?.code === 'EAGAIN' || error?.code === 'EINTR') {
         // Nothing waits for this timer at the end of the process but `close`, which has its own deadline.
-        setTimeout(() => this.#writeRest(line, from), RETRY_MS).unref()
+        setTimeout(() => this.#writeRest(fd, line, from), RETRY_MS).unref()
         return
       }
       if (error) this.#failed(error)
-      else if (from + written < line.length) return this.#writeRest(line, from + written)
+      else if (from + written < line.length) return this.#writeRest(fd, line, from + written)
       else this.#failing = false
       this.#settled(line)
     })
@@ -114,6 +131,8 @@ export class AuditLog {
 
   #settled(line: Buffer): void {
     this.#busy = false
+    closeFile(this.#retired)
+    this.#retired = undefined
     this.#waitingBytes -= line.length
     this.#head++
     if (this.#head === this.#lines.length) {
@@ -132,4 +151,41 @@ export class AuditLog {
     if (!this.#failing) this.#options.onError(error)
     this.#failing = true
   }
+
+  #retire(fd: number | undefined): void {
+    // With one retired already, the line under way is in that one.
+    if (!this.#busy || this.#retired !== undefined) return closeFile(fd)
+    this.#retired = fd
+  }
+
+  /** After `logrotate` has renamed the file, there is another one under its name, or none. */
+  #lookForRotation(): void {
+    const { file } = this.#options
+    const fd = this.#fd
+    if (fd === undefined || file === '-') return
+    fstat(fd, (error, own) => {
+      if (error !== null) return
+      stat(file, (missing, named) => {
+        if (missing === null && named.ino === own.ino && named.dev === own.dev) return
+        this.reopen().catch((failure: Error) => this.#options.onError(failure))
+      })
+    })
+  }
+}
+
+async function openFile(file: string): Promise<number> {
+  if (file === '-') {
+    // Reading the property is what puts a pipe into non-blocking mode. Otherwise a write to a stalled one would hold a thread
+    // of libuv's pool, and with it the end of the process, for as long as nobody reads.
+    void process.stdout
+    return 1
+  }
+  return new Promise<number>((resolve, reject) => {
+    open(file, OPEN_FLAGS, 0o640, (error, fd) => (error ? reject(error) : resolve(fd)))
+  })
+}
+
+/** Standard output stays open: it is the process's, not ours. */
+function closeFile(fd: number | undefined): void {
+  if (fd !== undefined && fd !== 1) close(fd, () => {})
 }

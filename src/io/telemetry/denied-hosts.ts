@@ -23,11 +23,18 @@ export const OTHER_HOST = 'other'
  */
 export class DeniedHosts {
   readonly #options: DeniedHostsOptions
+  #limit: number
   readonly #slots = new Map<string, Slot>()
   readonly #perClient = new Map<string, number>()
 
   constructor(options: DeniedHostsOptions) {
     this.#options = options
+    this.#limit = options.slots
+  }
+
+  /** Gives out so many slots from now on; those taken stay until they are idle. */
+  limit(slots: number): void {
+    this.#limit = slots
   }
 
   /** The label for a denied host, and whether it was seen for the first time. */
@@ -37,9 +44,9 @@ export class DeniedHosts {
       slot.lastSeenMs = nowMs
       return { label: host, first: false }
     }
-    if (this.#slots.size >= this.#options.slots) this.freeIdle(nowMs)
+    if (this.#slots.size >= this.#limit) this.freeIdle(nowMs)
     const taken = this.#perClient.get(client) ?? 0
-    if (this.#slots.size >= this.#options.slots || taken >= Math.max(1, Math.floor(this.#options.slots / 4))) {
+    if (this.#slots.size >= this.#limit || taken >= Math.max(1, Math.floor(this.#limit / 4))) {
       return { label: OTHER_HOST, first: false }
     }
     this.#slots.set(host, { client, lastSeenMs: nowMs })

@@ -40,6 +40,10 @@ export class Metrics {
     '1 while the policy in force is the one in the files, 0 after a failed reload',
   )
   readonly policyInfo = this.#gauge('policy_info', 'The policy in force', ['hash', 'mode', 'cloud'])
+  readonly reportModeSince = this.#gauge(
+    'report_mode_since_timestamp_seconds',
+    'Since when would-be denials are let through; 0 in enforce mode',
+  )
   readonly policyEntries = this.#gauge('policy_entries', 'Entries in force; operator rules have the feature `rules`', ['feature'])
   readonly auditDropped = this.#counter('audit_dropped_total', 'Audit lines that could not be written')
   readonly workerRestarts = this.#counter('worker_restarts_total', 'Workers replaced after a crash')

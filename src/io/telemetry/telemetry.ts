@@ -17,7 +17,7 @@ export class Telemetry {
   readonly metrics: Metrics
   readonly denials = new RecentDenials()
   readonly #audit: AuditLog
-  readonly #auditEvents: 'all' | 'denied'
+  #auditEvents: 'all' | 'denied'
   readonly #deniedHosts: DeniedHosts
   /** Series of a host, to be removed with it. */
   readonly #series = new Map<string, Set<string>>()
@@ -27,6 +27,12 @@ export class Telemetry {
     this.#audit = audit
     this.#auditEvents = auditEvents
     this.#deniedHosts = new DeniedHosts({ slots: deniedHosts, onFree: (host) => this.#freeSeries(host) })
+  }
+
+  /** Takes other settings from now on. */
+  configure({ auditEvents, deniedHosts }: Pick<TelemetryOptions, 'auditEvents' | 'deniedHosts'>): void {
+    this.#auditEvents = auditEvents
+    this.#deniedHosts.limit(deniedHosts)
   }
 
   /** Counts a request when its fate is settled: a tunnel at its 200, anything else at its end. */

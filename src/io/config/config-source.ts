@@ -1,0 +1,96 @@
+import { type FSWatcher, watch } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { Result } from '../../core/result.ts'
+import { digest } from './digest.ts'
+import { type LoadedConfig, type LocatedProblem, loadConfig } from './load.ts'
+
+/** A change comes in several events (an editor writes, renames, sets times): they are waited out. */
+const SETTLE_MS = 200
+
+/** Some file systems tell of no change at all. */
+const POLL_MS = 10_000
+
+/**
+ * The config file and every file it names, loaded whole and watched for change. What counts is their content: Kubernetes swaps a
+ * symbolic link two folders up, and an editor may write the same bytes again.
+ */
+export class ConfigSource {
+  readonly file: string
+  #files: readonly string[]
+  #fingerprint = ''
+  #watchers: FSWatcher[] = []
+  #poll: NodeJS.Timeout | undefined
+  #settle: NodeJS.Timeout | undefined
+  #onChange: (() => void) | undefined
+
+  constructor(file: string) {
+    this.file = file
+    this.#files = [file]
+  }
+
+  async load(): Promise<Result<LoadedConfig, readonly LocatedProblem[]>> {
+    // Before the files are read: a change in the meantime is then seen as one.
+    const before = await fingerprint(this.#files)
+    const loaded = await loadConfig(this.file)
+    const files = loaded.ok ? loaded.value.files : this.#files
+    this.#fingerprint = sameFiles(files, this.#files) ? before : await fingerprint(files)
+    this.#files = files
+    if (this.#onChange !== undefined) this.#watchFolders()
+    return loaded
+  }
+
+  /** Calls back when the content of any file has changed since it was last loaded. */
+  watch(onChange: () => void): void {
+    this.#onChange = onChange
+    this.#watchFolders()
+    this.#poll = setInterval(() => void this.#look(), POLL_MS)
+    this.#poll.unref()
+  }
+
+  stop(): void {
+    this.#onChange = undefined
+    clearInterval(this.#poll)
+    clearTimeout(this.#settle)
+    for (const watcher of this.#watchers.splice(0)) watcher.close()
+  }
+
+  #watchFolders(): void {
+    for (const watcher of this.#watchers.splice(0)) watcher.close()
+    for (const folder of new Set(this.#files.map((file) => dirname(file)))) {
+      try {
+        const watcher = watch(folder, { persistent: false }, () => this.#stir())
+        // A folder that vanishes is looked for again at the next poll.
+        watcher.on('error', () => watcher.close())
+        this.#watchers.push(watcher)
+      } catch {
+        // Not there, or no more watches to be had: the poll sees to it.
+      }
+    }
+  }
+
+  #stir(): void {
+    clearTimeout(this.#settle)
+    this.#settle = setTimeout(() => void this.#look(), SETTLE_MS)
+    this.#settle.unref()
+  }
+
+  async #look(): Promise<void> {
+    const now = await fingerprint(this.#files)
+    if (now === this.#fingerprint) return
+    // Told once, also where the new content does not load.
+    this.#fingerprint = now
+    this.#onChange?.()
+  }
+}
+
+async function fingerprint(files: readonly string[]): Promise<string> {
+  const parts = await Promise.all(
+    files.map((file) => readFile(file).then(digest, (error: NodeJS.ErrnoException) => error.code ?? 'unreadable')),
+  )
+  return parts.join(' ')
+}
+
+function sameFiles(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((file, index) => file === b[index])
+}
