@@ -35,11 +35,13 @@ export async function startGateway(yaml: string, options: { hostsFile?: string }
   if (!loaded.ok) throw new Error(loaded.error.map((problem) => JSON.stringify(problem)).join('\n'))
   const log: Record<string, unknown>[] = []
   const logger = pino({ level: 'debug' }, { write: (line: string) => log.push(JSON.parse(line)) })
-  const { config, compiled, inspection } = loaded.value
+  const { config, compiled, inspection, adminToken, auditKey } = loaded.value
   const gateway = new Gateway({
     config,
     policy: compiled.policy,
     inspection,
+    adminToken,
+    auditKey,
     log: logger,
     hostsFile: options.hostsFile ?? join(folder, 'no-hosts'),
   })
