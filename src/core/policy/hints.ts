@@ -104,7 +104,7 @@ function certificateHint({ host, port }: EgressRequest, { reason, detail }: Deni
   const address = formatAuthority({ host, port })
   const serverName = host.kind === 'name' ? ` -servername ${host.name}` : ''
   return {
-    text: `${detail ?? 'the certificate is not valid'}; see it with \`openssl s_client -connect ${address}${serverName}\``,
+    text: `${detail ?? 'the certificate is not valid'}; a CA of your own is trusted with \`inspection.upstreamCa\`; see the certificate with \`openssl s_client -connect ${address}${serverName}\``,
     remedy: { kind: 'none', name: reason },
   }
 }
