@@ -22,7 +22,11 @@ if (metrics !== undefined) {
 }
 
 // A name that can never be registered (RFC 2606), so the answer must be a refusal; this pod need not be in `clients.allow`.
-const { status, reason } = await ask(proxy, { method: 'CONNECT', path: 'not-listed.invalid:443', headers: { host: 'not-listed.invalid:443' } })
+const { status, reason } = await ask(proxy, {
+  method: 'CONNECT',
+  path: 'not-listed.invalid:443',
+  headers: { host: 'not-listed.invalid:443' },
+})
 const reportMode = reason === undefined && status === 502
 if (!(status === 403 && ['host_not_listed', 'client_not_allowed'].includes(reason)) && reason !== 'dns_failed' && !reportMode) {
   throw new Error(`CONNECT to a host that nobody listed answered ${status} ${reason}`)

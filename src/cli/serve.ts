@@ -48,8 +48,8 @@ async function loadSettings(source: ConfigSource, log: Logger): Promise<Result<S
   return ok(settingsOf(loaded.value))
 }
 
-function settingsOf({ config, compiled, inspection, adminToken }: LoadedConfig): Settings {
-  return { config, policy: compiled.policy, inspection, adminToken }
+function settingsOf({ config, compiled, inspection, adminToken, auditKey }: LoadedConfig): Settings {
+  return { config, policy: compiled.policy, inspection, adminToken, auditKey }
 }
 
 function warn(log: Logger, { warnings }: LoadedConfig): void {

@@ -95,6 +95,7 @@ function ruleEntry(rule: Rule): Entry {
     action: rule.action,
     patterns,
     ...(rule.mode === undefined ? {} : { mode: rule.mode }),
+    ...(rule.quiet === true ? { quiet: true } : {}),
     ...(rule.destinations === undefined ? {} : { destinations: CidrSet.of(rule.destinations) }),
   }
 }
@@ -243,6 +244,9 @@ function checkRules(rules: readonly Rule[]): Problem[] {
           'only a deny rule has a mode of its own; for the whole gateway write `mode: report` at the top',
         ),
       )
+    }
+    if (rule.quiet === true && rule.action !== 'deny') {
+      found.push(problem(['rules', index, 'quiet'], 'only a deny rule can be quiet; leave `quiet` out, or say `action: deny`'))
     }
     if (rule.action === 'deny' && rule.destinations !== undefined) {
       found.push(
