@@ -4,10 +4,10 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, join, relative } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { execForm, type Instruction, parseDockerfile } from '../support/dockerfile.ts'
+import { execForm, type Instruction, parseDockerfile, type Stage } from '../support/dockerfile.ts'
 import { waitFor } from '../support/gateway.ts'
 import { ROOT } from '../support/helm.ts'
-import { itWith, requireProgram } from '../support/program.ts'
+import { findProgram, requireProgram } from '../support/program.ts'
 import { bareEnvironment, run } from '../support/run.ts'
 
 /**
@@ -93,7 +93,8 @@ describe('the Dockerfile', () => {
     }
   })
 
-  itWith('hadolint')('passes hadolint', async () => {
+  // Nowhere to be had for CI by apt or npm; where somebody has it, it is asked too.
+  it.skipIf(findProgram('hadolint') === undefined)('passes hadolint', async () => {
     const { code, stdout } = await run('hadolint', ['Dockerfile'], { cwd: ROOT })
     expect(code, stdout).toBe(0)
   })
@@ -137,7 +138,7 @@ describe.skipIf(compiler === undefined)('the build stage, run by hand in a clean
       }
     }
     for (const instruction of runtime.instructions) if (instruction.name === 'COPY') copy(instruction, places.runtime)
-  }, 180_000)
+  }, 300_000)
 
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
