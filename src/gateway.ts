@@ -12,6 +12,7 @@ import type { HttpService } from './io/admin/http-service.ts'
 import { createMetricsService, type Readiness } from './io/admin/metrics-service.ts'
 import { Admission } from './io/proxy/admission.ts'
 import { Dialer } from './io/proxy/dial.ts'
+import { Exchanges } from './io/proxy/exchanges.ts'
 import { Forwarder } from './io/proxy/forward.ts'
 import type { Generation } from './io/proxy/generation.ts'
 import { ProxyListener } from './io/proxy/listener.ts'
@@ -87,6 +88,7 @@ export class Gateway {
   readonly #resolver: Resolver
   readonly #pool: OriginPool
   readonly #tunnels = new Tunnels()
+  readonly #exchanges = new Exchanges()
   readonly #admission: Admission
   readonly #proxy: ProxyListener
   readonly #services: { readonly metrics: HttpService; readonly admin: HttpService }
@@ -210,7 +212,7 @@ export class Gateway {
     this.#telemetry.configure(telemetrySettings(settings))
     if (JSON.stringify(before.config.dns) !== JSON.stringify(config.dns))
       this.#resolver.reconfigure(this.#resolverOptions(config))
-    this.#pool.retire()
+    this.#pool.retire(generation.number)
     this.#forgetEntries(before.policy)
     this.#describePolicy()
     this.metrics.policyReloads.inc({ outcome: 'ok' })
@@ -250,9 +252,9 @@ export class Gateway {
     await Promise.race([wait(drainDelaySeconds * 1000), cut])
     this.#refusesNew = true
     this.#proxy.stop()
-    const left = { tunnels: this.#tunnels.size, requests: this.#proxy.pending, seconds: drainSeconds }
+    const left = { tunnels: this.#tunnels.size, requests: this.#exchanges.size, seconds: drainSeconds }
     this.#log.info(left, 'no new work; waiting for tunnels and requests to end')
-    await Promise.race([this.#idle(), wait(drainSeconds * 1000), cut])
+    await Promise.race([this.#exchanges.settled(), wait(drainSeconds * 1000), cut])
     await this.stop()
   }
 
@@ -271,9 +273,8 @@ export class Gateway {
     await Promise.race([this.#tunnels.empty(), wait(CLOSE_MS)])
     this.#proxy.destroy()
     // What was under way learns of its end from its sockets, and leaves its line in the audit log then.
-    await Promise.race([this.#idle(), wait(CLOSE_MS)])
-    await new Promise((resolve) => setImmediate(resolve))
-    this.#pool.retire()
+    await Promise.race([this.#exchanges.settled(), wait(CLOSE_MS)])
+    this.#pool.retire(0)
     this.#resolver.close()
     this.#services.metrics.stop()
     this.#services.admin.stop()
@@ -329,7 +330,7 @@ export class Gateway {
 
   /** Series of entries that are gone would pile up with every reload. */
   #forgetEntries({ entries }: Policy): void {
-    const kept = new Set(this.#generation.policy.entries.map(({ id }) => id))
+    const kept = idsOf(this.#generation.policy)
     for (const { id, feature = 'rules' } of entries) {
       if (kept.has(id)) continue
       this.metrics.entryHits.remove({ entry: id, feature })
@@ -361,6 +362,7 @@ export class Gateway {
       telemetry: this.#telemetry,
       admission: this.#admission,
       tunnels: this.#tunnels,
+      exchanges: this.#exchanges,
       log: this.#log,
       gateway: hostname(),
       via: `sallyport-${randomBytes(6).toString('hex')}`,
@@ -374,10 +376,6 @@ export class Gateway {
       (own: ListenAddress) =>
         own.port === port && (own.address.text === address.text || (isUnspecified(own.address) && isOwnAddress(address))),
     )
-  }
-
-  async #idle(): Promise<void> {
-    await Promise.all([this.#tunnels.empty(), this.#proxy.answered()])
   }
 
   #describePolicy(): void {
@@ -398,6 +396,10 @@ export class Gateway {
   }
 }
 
+function idsOf({ entries }: Policy): ReadonlySet<string> {
+  return new Set(entries.map(({ id }) => id))
+}
+
 /** Keys that are read once, at start: those that changed now, and those that wait already. */
 function restartRequired(before: Config, after: Config, waiting: readonly string[]): string[] {
   const changed = [
@@ -413,9 +415,14 @@ function restartRequired(before: Config, after: Config, waiting: readonly string
 /** Only the portable relay has landed. */
 const RELAY = 'portable'
 
-function telemetrySettings({ config, auditKey }: Settings) {
+function telemetrySettings({ config, policy, auditKey }: Settings) {
   const { audit, metrics } = config
-  return { auditEvents: audit.events, deniedHosts: metrics.deniedHosts, clients: { shown: audit.clients, key: auditKey } }
+  return {
+    auditEvents: audit.events,
+    deniedHosts: metrics.deniedHosts,
+    entries: idsOf(policy),
+    clients: { shown: audit.clients, key: auditKey },
+  }
 }
 
 /** How long closed tunnels may take to flush their last bytes. */

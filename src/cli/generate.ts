@@ -4,10 +4,13 @@ import { auditEventSchema } from '../core/audit-event.ts'
 import { configSchema } from '../core/config.ts'
 import { z } from '../core/schema.ts'
 import { type CommandIo, EXIT } from './command-io.ts'
+import { type DocBlocks, pageWithBlocks } from './doc-blocks.ts'
+import { configurationPage } from './doc-configuration.ts'
+import { addressesTable, featuresTable, knownDestinationsTable, reasonsTable, rowsTable, shippedEditions } from './doc-tables.ts'
 
-/** `npm run generate`: writes the files that are made from the schemas, or with `--check` says which of them are stale. */
+/** `npm run generate`: writes the files that are made from the schemas and tables, or with `--check` says which of them are stale. */
 
-const CONFIG_FOLDER = new URL('../../config/', import.meta.url)
+const PACKAGE_FOLDER = new URL('../../', import.meta.url)
 
 export interface GeneratedFile {
   /** From the package's folder. */
@@ -17,18 +20,31 @@ export interface GeneratedFile {
 }
 
 export function generatedFiles(): readonly GeneratedFile[] {
+  const config = {
+    title: 'Sallyport configuration',
+    description: 'The config file of the egress gateway; every key has a default',
+    ...z.toJSONSchema(configSchema, { io: 'input', target: 'draft-7' }),
+  }
   return [
-    schemaFile('gateway.schema.json', {
-      title: 'Sallyport configuration',
-      description: 'The config file of the egress gateway; every key has a default',
-      ...z.toJSONSchema(configSchema, { io: 'input', target: 'draft-7' }),
-    }),
+    schemaFile('gateway.schema.json', config),
     schemaFile('audit-event.schema.json', {
       title: 'Sallyport audit event',
       description: 'One line of the audit log',
       ...z.toJSONSchema(auditEventSchema, { io: 'output', target: 'draft-7' }),
     }),
+    fileOf('docs/configuration.md', configurationPage(config)),
+    pageFile('docs/policy.md', { reasons: reasonsTable() }),
+    pageFile('docs/security.md', { addresses: addressesTable() }),
+    pageFile('docs/azure.md', azureBlocks()),
   ]
+}
+
+function azureBlocks(): DocBlocks {
+  const tables = shippedEditions().flatMap((edition) => [
+    [`features ${edition.id}`, featuresTable(edition)],
+    [`rows ${edition.id}`, rowsTable(edition)],
+  ])
+  return { ...Object.fromEntries(tables), 'known destinations': knownDestinationsTable() }
 }
 
 export function generate({ check = false }: { readonly check?: boolean }, { stdout, stderr }: CommandIo): number {
@@ -52,7 +68,15 @@ export function isStale({ url, text }: GeneratedFile): boolean {
 }
 
 function schemaFile(name: string, schema: object): GeneratedFile {
-  return { name: `config/${name}`, url: new URL(name, CONFIG_FOLDER), text: `${JSON.stringify(schema, withoutNoise, 2)}\n` }
+  return fileOf(`config/${name}`, `${JSON.stringify(schema, withoutNoise, 2)}\n`)
+}
+
+function pageFile(name: string, blocks: DocBlocks): GeneratedFile {
+  return fileOf(name, pageWithBlocks(new URL(name, PACKAGE_FOLDER), blocks))
+}
+
+function fileOf(name: string, text: string): GeneratedFile {
+  return { name, url: new URL(name, PACKAGE_FOLDER), text }
 }
 
 /** Every whole number has a largest safe one; as a bound it says nothing. */

@@ -45,6 +45,23 @@ describe('sallyport entries', () => {
     })
   })
 
+  it('shows what limits a pattern to some requests, or looks into them', async () => {
+    const file = write(
+      `rules:
+  - { name: read, hosts: [raw.example.com], paths: ["/a/*"], methods: [GET, HEAD] }
+  - { name: ssh, hosts: [git.example.com], ports: [22], protocol: any }
+  - { name: seen, hosts: [seen.example.com], inspect: always }
+`,
+      'limits.yaml',
+    )
+    const { stdout } = await sallyport(['entries', '-c', file])
+    expect(stdout).toContain('\n  raw.example.com:80,443 /a/* (GET, HEAD)\n')
+    expect(stdout).toContain('\n  git.example.com:22 (protocol any)\n')
+    expect(stdout).toContain('\n  seen.example.com:80,443 (inspect always)\n')
+    const listed: { patterns: unknown[] }[] = JSON.parse((await sallyport(['entries', '--json', '-c', file])).stdout)
+    expect(listed[2]?.patterns).toEqual([{ host: 'seen.example.com', ports: [80, 443], inspect: 'always' }])
+  })
+
   for (const columns of [40, 80, 100, 120, 200])
     it(`fits a terminal of ${columns} columns`, async () => {
       const { stdout } = await sallyport(['entries', '-c', FILE], columns)

@@ -40,6 +40,11 @@ const PARTS: Readonly<Record<string, Part>> = {
     mayUse: ['base', 'names', 'policy'],
     why: 'what bytes mean must not depend on who sends or receives them',
   },
+  listen: {
+    files: /^src\/io\/listen\.ts$/,
+    mayUse: ['base', 'names', 'settings'],
+    why: 'every server is bound in the same way, whatever it serves',
+  },
   lru: { files: /^src\/io\/lru\.ts$/, mayUse: [], why: 'it names a library and nothing else' },
   configFiles: {
     files: /^src\/io\/config\//,
@@ -63,12 +68,12 @@ const PARTS: Readonly<Record<string, Part>> = {
   },
   proxy: {
     files: /^src\/io\/proxy\//,
-    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'relay', 'telemetry', 'tls'],
+    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'listen', 'relay', 'telemetry', 'tls'],
     why: 'the proxy acts on what the core decides and is put together in gateway.ts',
   },
   admin: {
     files: /^src\/io\/admin\//,
-    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru'],
+    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'listen'],
     mayName: ['proxy', 'telemetry'],
     why: 'it shows what it is given, so that it can never change what it shows',
   },

@@ -49,7 +49,7 @@ export async function startLab({ config = '', rules = [], pins = [], origin }: L
 }
 
 /** The documented allowlist has no part in these tests. */
-const NO_FEATURES = `{ ${[
+export const NO_FEATURES = `{ ${[
   'azure',
   'studio',
   'compute',

@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import type { AuditEvent } from '../../src/core/audit-event.ts'
-import { Gateway } from '../../src/gateway.ts'
-import { loadConfig } from '../../src/io/config/load.ts'
+import { err, ok } from '../../src/core/result.ts'
+import { Gateway, type ReloadReport, type Settings } from '../../src/gateway.ts'
+import { ConfigSource } from '../../src/io/config/config-source.ts'
+import { formatProblem, type LoadedConfig } from '../../src/io/config/load.ts'
 
 /** A gateway in this process, on free ports, with its audit log in a folder of its own. */
 export interface TestGateway {
@@ -18,6 +20,10 @@ export interface TestGateway {
   metric(line: string): Promise<number | undefined>
   /** Everything in the process log so far. */
   readonly log: readonly Record<string, unknown>[]
+  /** Puts another config in force; `listen` and `audit.file` stay as they are. */
+  reload(yaml: string): Promise<ReloadReport>
+  /** The config file, in a folder of its own. */
+  readonly file: string
   stop(): Promise<void>
 }
 
@@ -31,17 +37,17 @@ export async function startGateway(yaml: string, options: { hostsFile?: string }
   const listen = /^listen:/m.test(yaml) ? '' : FREE_PORTS
   const audit = /^audit:/m.test(yaml) ? '' : 'audit: { file: audit.log }\n'
   writeFileSync(file, `${listen}${audit}${yaml}`)
-  const loaded = await loadConfig(file)
+  const source = new ConfigSource(file)
+  const loaded = await source.load()
   if (!loaded.ok) throw new Error(loaded.error.map((problem) => JSON.stringify(problem)).join('\n'))
   const log: Record<string, unknown>[] = []
   const logger = pino({ level: 'debug' }, { write: (line: string) => log.push(JSON.parse(line)) })
-  const { config, compiled, inspection, adminToken, auditKey } = loaded.value
   const gateway = new Gateway({
-    config,
-    policy: compiled.policy,
-    inspection,
-    adminToken,
-    auditKey,
+    ...settingsOf(loaded.value),
+    source: async () => {
+      const again = await source.load()
+      return again.ok ? ok(settingsOf(again.value)) : err(again.error.map(formatProblem))
+    },
     log: logger,
     hostsFile: options.hostsFile ?? join(folder, 'no-hosts'),
   })
@@ -67,11 +73,20 @@ export async function startGateway(yaml: string, options: { hostsFile?: string }
       const found = (await gateway.metrics.registry.metrics()).split('\n').find((text) => text.startsWith(`${line} `))
       return found === undefined ? undefined : Number(found.slice(line.length + 1))
     },
+    file,
+    reload: (changed) => {
+      writeFileSync(file, `${listen}${audit}${changed}`)
+      return gateway.reload()
+    },
     stop: async () => {
       await gateway.stop()
       rmSync(folder, { recursive: true, force: true })
     },
   }
+}
+
+function settingsOf({ config, compiled, inspection, adminToken, auditKey }: LoadedConfig): Settings {
+  return { config, policy: compiled.policy, inspection, adminToken, auditKey }
 }
 
 /** Looks again until there is a value; a test that waits in vain says for what. */

@@ -92,11 +92,14 @@ const ROWS: readonly Row[] = [
   ['ff00::/8', 'Multicast', 'RFC 4291', 'no'],
 ]
 
-interface RegisteredBlock extends SpecialBlock {
+export interface RegisteredBlock extends SpecialBlock {
   readonly reachable: Reachable
 }
 
-const BLOCKS: ReadonlyMap<Cidr, RegisteredBlock> = new Map(ROWS.map(registeredBlock).map((block) => [block.cidr, block]))
+/** Every block of both families, each IPv4 block before the IPv6 ones. */
+export const REGISTERED_BLOCKS: readonly RegisteredBlock[] = ROWS.map(registeredBlock)
+
+const BLOCKS: ReadonlyMap<Cidr, RegisteredBlock> = new Map(REGISTERED_BLOCKS.map((block) => [block.cidr, block]))
 const BLOCK_RANGES = CidrSet.of(BLOCKS.keys())
 
 function registeredBlock([text, name, source, reachable]: Row): RegisteredBlock {

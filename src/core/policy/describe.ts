@@ -12,10 +12,10 @@ export function describeEntry(entry: Entry) {
     ...(quiet === undefined ? {} : { quiet }),
     ...optional({ mode, feature, tenancy, purpose, condition, documented, documentedProtocol }),
     ...(source === undefined ? {} : { source }),
-    patterns: entry.patterns.map(({ host, ports, protocol, paths, methods }) => ({
+    patterns: entry.patterns.map(({ host, ports, protocol, paths, methods, inspect }) => ({
       host: formatHostPattern(host),
       ports,
-      ...optional({ protocol }),
+      ...optional({ protocol, inspect }),
       ...(paths === undefined ? {} : { paths: paths.map(({ text }) => text) }),
       ...(methods === undefined ? {} : { methods }),
     })),

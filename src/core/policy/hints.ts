@@ -92,8 +92,20 @@ export function hintFor(policy: Policy, request: EgressRequest, denial: Denial, 
         text: `${quoted(host)} leads back to this gateway; take it out of the proxy settings with NO_PROXY`,
         remedy: { kind: 'no_proxy', name: 'loop' },
       }
+    case 'origin_certificate_invalid':
+      return certificateHint(request, denial)
     default:
       return plainHint(denial)
+  }
+}
+
+/** The cause is the help: nothing but a good certificate, or a CA that is believed, mends it; verification has no switch. */
+function certificateHint({ host, port }: EgressRequest, { reason, detail }: Denial): Hint {
+  const address = formatAuthority({ host, port })
+  const serverName = host.kind === 'name' ? ` -servername ${host.name}` : ''
+  return {
+    text: `${detail ?? 'the certificate is not valid'}; see it with \`openssl s_client -connect ${address}${serverName}\``,
+    remedy: { kind: 'none', name: reason },
   }
 }
 
@@ -234,12 +246,16 @@ export function plainHint({ reason }: Pick<Denial, 'reason'>): Hint | undefined 
 
 const PLAIN_HINTS: { readonly [R in Denial['reason']]?: string } = {
   not_a_proxy_request: 'send CONNECT or an absolute http:// URL, as in `curl --proxy http://GATEWAY:3128 URL`',
-  scheme_not_supported: 'https goes through CONNECT: point HTTPS_PROXY at http://GATEWAY:3128',
+  scheme_not_supported:
+    'https goes through CONNECT: point HTTPS_PROXY at http://GATEWAY:3128; gRPC needs a host whose tunnel is relayed: a rule without `paths`, `methods` and `inspect`',
   host_mismatch: 'open a connection of its own for each host',
   path_not_canonical: 'send the path without `.`, `..`, `//`, `\\`, `;` and escaped separators',
+  target_too_long: 'the limit is `limits.targetBytes`',
+  head_too_large: 'the limits are `limits.headBytes` and `limits.headFields`',
   dns_failed: 'see whether the gateway itself resolves the name; `dns.servers` names the servers it asks',
   dial_failed: 'the name resolves but nothing accepts the connection there; see whether the gateway itself can reach it',
   dial_timeout: 'no answer to the connection attempt; is there a route from the gateway to it?',
+  origin_timeout: 'the limit is `limits.originSeconds`',
 }
 
 function isPlatform(host: Host): boolean {
@@ -280,11 +296,15 @@ function ruleName(host: Host): string {
     .slice(0, 40)
 }
 
-/** For a listing: `pypi.org`, `*.anaconda.org`, with its ports. */
-export function formatPattern(pattern: Pattern): string {
-  const ports = pattern.ports === 'any' ? '*' : pattern.ports.join(',')
-  const paths = pattern.paths === undefined ? '' : ` ${pattern.paths.map(({ text }) => text).join(' ')}`
-  return `${formatHostPattern(pattern.host)}:${ports}${paths}`
+/** For a listing: `*.anaconda.org:80,443`, then the paths, then what else limits or widens it in brackets. */
+export function formatPattern({ host, ports, paths = [], methods, protocol, inspect }: Pattern): string {
+  const shown = [`${formatHostPattern(host)}:${ports === 'any' ? '*' : ports.join(',')}`, ...paths.map(({ text }) => text)]
+  const conditions = [
+    ...(methods === undefined ? [] : [methods.join(', ')]),
+    ...(protocol === undefined ? [] : [`protocol ${protocol}`]),
+    ...(inspect === undefined ? [] : [`inspect ${inspect}`]),
+  ]
+  return [...shown, ...conditions.map((condition) => `(${condition})`)].join(' ')
 }
 
 /** `host:port` of a request, as shown to people. */

@@ -101,8 +101,18 @@ function readFraming(
   return ok(length === undefined ? { kind: 'none' } : { kind: 'length', bytes: Number(length) })
 }
 
-/** Reads the request target by its form (RFC 9112 section 3.2), every part canonical or refused. */
-export function readTarget({ method, target }: Pick<RequestHead, 'method' | 'target'>): Result<RequestTarget, WireProblem> {
+/** Schemes of an absolute target, with the port each means. Outside a tunnel only `http` is carried. */
+const SCHEMES: Readonly<Record<string, number>> = { http: 80, https: 443 }
+
+/**
+ * Reads the request target by its form (RFC 9112 section 3.2), every part canonical or refused.
+ *
+ * @param inTunnel the request is inside a tunnel, where an absolute target may be https (and has to be for the tunnel's host)
+ */
+export function readTarget(
+  { method, target }: Pick<RequestHead, 'method' | 'target'>,
+  inTunnel = false,
+): Result<RequestTarget, WireProblem> {
   // RFC 9112 section 3.2: a target has no fragment; an origin that finds one reads another path than the one judged.
   if (target.includes('#')) return err(malformed('the target has a fragment'))
   if (method === 'CONNECT') {
@@ -112,13 +122,18 @@ export function readTarget({ method, target }: Pick<RequestHead, 'method' | 'tar
   if (target.startsWith('/')) return ok({ form: 'origin', pathAndQuery: target })
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(target)
   if (scheme === null) return err({ reason: 'not_a_proxy_request', detail: 'the target is neither a path nor a URL' })
-  if (scheme[1]?.toLowerCase() !== 'http') return err({ reason: 'scheme_not_supported', detail: 'the URL is not http://' })
-  return readAbsolute(target.slice(scheme[0].length), method)
+  const name = scheme[1]?.toLowerCase() ?? ''
+  const defaultPort = name === 'http' || inTunnel ? SCHEMES[name] : undefined
+  if (defaultPort === undefined) {
+    const detail = inTunnel ? 'the URL is neither http:// nor https://' : 'the URL is not http://'
+    return err({ reason: 'scheme_not_supported', detail })
+  }
+  return readAbsolute(target.slice(scheme[0].length), method, defaultPort)
 }
 
-function readAbsolute(rest: string, method: string): Result<RequestTarget, WireProblem> {
+function readAbsolute(rest: string, method: string, defaultPort: number): Result<RequestTarget, WireProblem> {
   const end = rest.search(/[/?]/)
-  const authority = parseAuthority(end < 0 ? rest : rest.slice(0, end), 80)
+  const authority = parseAuthority(end < 0 ? rest : rest.slice(0, end), defaultPort)
   if (!authority.ok) return err(malformed(authority.error))
   const path = end < 0 ? '' : rest.slice(end)
   // An empty path is `/`, and `*` for OPTIONS (RFC 9112 section 3.2.4).

@@ -35,10 +35,18 @@ export function createAdminService(sources: AdminSources): HttpService {
     const { admin } = sources.generation().config
     if (!isOwnName(req, admin.hosts))
       return sendJson(res, 421, { error: 'ask by address, as localhost or by a name in `admin.hosts`' })
-    const isReading = req.method === 'GET' || req.method === 'HEAD'
-    if ((!isReading || !isOverLoopback(req)) && !isAuthorised(sources.token(), req, res)) return
-    if (isReading) return read(sources, req, res)
-    await change(sources, req, res)
+    if (!isOverLoopback(req) && !isAuthorised(sources.token(), req, res)) return
+    if (req.method === 'GET' || req.method === 'HEAD') return read(sources, req, res)
+    // Nothing that is sent along has a meaning.
+    req.resume()
+    const change = changeFor(sources, req)
+    if (change === undefined) {
+      res.setHeader('Allow', 'GET, HEAD')
+      return sendJson(res, 405, {
+        error: 'there is POST /api/v1/reload and DELETE /api/v1/tunnels/ID; all else is read with GET',
+      })
+    }
+    if (isAuthorised(sources.token(), req, res)) await change(res)
   })
 }
 
@@ -59,23 +67,25 @@ function isOverLoopback({ socket }: IncomingMessage): boolean {
   return address !== undefined && isLoopback(address)
 }
 
-async function change(sources: AdminSources, req: IncomingMessage, res: ServerResponse): Promise<void> {
-  // Nothing that is sent along has a meaning.
-  req.resume()
+type Change = (res: ServerResponse) => void | Promise<void>
+
+function changeFor(sources: AdminSources, req: IncomingMessage): Change | undefined {
   const path = requestUrl(req)?.pathname ?? ''
   if (req.method === 'POST' && path === '/api/v1/reload') {
-    const report = await sources.reload()
-    return sendJson(res, report.outcome === 'loaded' ? 200 : 422, report)
+    return async (res) => {
+      const report = await sources.reload()
+      sendJson(res, report.outcome === 'loaded' ? 200 : 422, report)
+    }
   }
   const id = /^\/api\/v1\/tunnels\/([0-9a-f-]+)$/.exec(path)?.[1]
-  if (req.method === 'DELETE' && id !== undefined) {
-    const tunnel = sources.tunnels().find(({ exchange }) => exchange.id === id)
-    if (tunnel === undefined) return sendJson(res, 404, { error: 'there is no such tunnel, or it has ended' })
-    tunnel.end('policy_changed')
-    return sendJson(res, 200, { ended: id })
-  }
-  res.setHeader('Allow', 'GET, HEAD')
-  sendJson(res, 405, { error: 'there is POST /api/v1/reload and DELETE /api/v1/tunnels/ID; all else is read' })
+  return req.method === 'DELETE' && id !== undefined ? (res) => endTunnel(sources, id, res) : undefined
+}
+
+function endTunnel(sources: AdminSources, id: string, res: ServerResponse): void {
+  const tunnel = sources.tunnels().find(({ exchange }) => exchange.id === id)
+  if (tunnel === undefined) return sendJson(res, 404, { error: 'there is no such tunnel, or it has ended' })
+  tunnel.end('policy_changed')
+  sendJson(res, 200, { ended: id })
 }
 
 function read(sources: AdminSources, req: IncomingMessage, res: ServerResponse): void {

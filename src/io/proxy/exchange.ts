@@ -51,6 +51,7 @@ export class Exchange {
   #hint: Hint | undefined
   #counted = false
   #settled = false
+  #onSettled: (() => void) | undefined
 
   constructor(telemetry: Telemetry, gateway: string, generation: Generation, connection: ClientConnection, kind: RequestKind) {
     this.#telemetry = telemetry
@@ -62,6 +63,11 @@ export class Exchange {
 
   get settled(): boolean {
     return this.#settled
+  }
+
+  /** Calls back once its line is written. */
+  onSettled(callback: () => void): void {
+    this.#onSettled = callback
   }
 
   get elapsedMs(): number {
@@ -142,6 +148,7 @@ export class Exchange {
       policyHash: policy.hash,
     }
     this.#telemetry.audit(line)
+    this.#onSettled?.()
   }
 
   #facts() {

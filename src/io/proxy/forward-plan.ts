@@ -73,7 +73,7 @@ function checkFields(context: ProxyContext, { rawHeaders }: RequestHead): WirePr
   if (expectation !== undefined && expectation.toLowerCase() !== '100-continue') {
     return { reason: 'malformed_request', detail: 'the only expectation met is `100-continue`' }
   }
-  if (fieldValue(rawHeaders, 'content-type')?.startsWith('application/grpc')) {
+  if (fieldValue(rawHeaders, 'content-type')?.toLowerCase().startsWith('application/grpc')) {
     return { reason: 'scheme_not_supported', detail: 'gRPC ends its answers with trailers, which are not carried here' }
   }
   return undefined

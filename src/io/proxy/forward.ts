@@ -39,6 +39,7 @@ interface Flight {
   readonly isFresh: boolean
   proxyReq?: ClientRequest
   answer?: IncomingMessage
+  brokenBy?: 'origin'
   /** Bytes so far, while the connection is this request's. */
   relayed: () => { readonly bytesUp: number; readonly bytesDown: number }
 }
@@ -136,10 +137,14 @@ export class Forwarder {
     proxyReq.on('information', () => {
       if (++interim > MAX_INTERIM_ANSWERS) proxyReq.destroy(new Error('a flood of interim answers'))
     })
-    // Not asked for, so an origin that switches protocols anyway is at fault.
+    // Not asked for, so an origin that switches protocols anyway is at fault. Node has let go of the request by then.
     proxyReq.on('upgrade', (_answer, upgraded) => {
       upgraded.destroy()
-      proxyReq.destroy(new Error('an upgrade that was not asked for'))
+      this.#onError(new Error('an upgrade that was not asked for'), flight)
+    })
+    // An origin that answers early and closes leaves no error behind, and nobody would read what the client still sends.
+    proxyReq.once('close', () => {
+      if (exchange.settled) responder.abandonBody()
     })
     proxyReq.setTimeout(exchange.generation.config.limits.originSeconds * 1000, () => proxyReq.destroy(new OriginTimeout()))
     // Node would hold the head back until there is something of the body.
@@ -168,16 +173,17 @@ export class Forwarder {
     })
     // A body that broke off must not look complete.
     answer.once('close', () => {
-      if (!answer.complete) responder.abort()
+      if (answer.complete) return
+      flight.brokenBy = 'origin'
+      responder.abort()
     })
   }
 
   /** The answer is out, or the client has gone. */
   #onClientDone({ exchange, responder, req }: ForwardRequest): void {
     const flight = this.#flights.get(req)
-    const left = flight?.answer === undefined ? ({ endedBy: 'client' } as const) : {}
-    exchange.served({ ...(flight?.relayed() ?? NOTHING_RELAYED), ...left })
-    // The origin has answered early and closed: nobody would read what the client still sends.
+    const endedBy = flight?.answer?.complete === true ? undefined : (flight?.brokenBy ?? 'client')
+    exchange.served({ ...(flight?.relayed() ?? NOTHING_RELAYED), ...(endedBy && { endedBy }) })
     if (flight?.proxyReq?.destroyed === true) responder.abandonBody()
   }
 
@@ -187,7 +193,10 @@ export class Forwarder {
     if (exchange.settled) return responder.abandonBody()
     // A whole answer goes out even where the origin would not have the rest of the request.
     if (answer?.complete === true) return
-    if (responder.headSent || responder.gone) return responder.abort()
+    if (responder.headSent || responder.gone) {
+      if (!responder.gone) flight.brokenBy = 'origin'
+      return responder.abort()
+    }
     const isReplayable = plan.framing.kind === 'none' && IDEMPOTENT.has(head.method)
     const wasDead = proxyReq?.reusedSocket === true && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
     if (!flight.isFresh && wasDead && isReplayable) {
@@ -195,7 +204,7 @@ export class Forwarder {
       // The others that were kept are no younger.
       this.#pool.agentFor(exchange.generation.number, plan, flight.destination).closeIdle()
       const again = this.#send(request, plan, flight.destination, this.#context.dialer.deadline())
-      return void again.catch(() => responder.abort())
+      return void again.catch(() => refuse(request, { reason: 'internal_error' }))
     }
     refuse(request, failureOf(error))
   }

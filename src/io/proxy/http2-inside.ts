@@ -7,6 +7,7 @@ import {
   type Http2ServerResponse,
   type ServerHttp2Session,
 } from 'node:http2'
+import type { Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
 import type { Limits } from '../../core/config.ts'
 import { headOfHttp2 } from '../../core/wire/http2-head.ts'
@@ -28,7 +29,7 @@ const MAX_REJECTED_STREAMS = 100
 export interface Http2Handlers {
   readonly exchange: (connection: ClientConnection) => Exchange
   readonly forward: (request: ForwardRequest) => Promise<void>
-  readonly onFault: (error: unknown) => void
+  readonly onFault: (error: unknown, exchange: Exchange) => void
 }
 
 /** HTTP/2 inside an inspected tunnel: each stream is one request, judged like any other. Node's own limits are none at all. */
@@ -54,11 +55,16 @@ export class Http2Inside {
     })
     this.#server.on('request', (req, res) => this.#onRequest(req, res, false))
     this.#server.on('checkContinue', (req, res) => this.#onRequest(req, res, true))
+    // Node would answer these by itself, past the audit log.
+    this.#server.on('checkExpectation', (req, res) => this.#onRequest(req, res, false))
+    this.#server.on('connect', (req, res) => this.#onRequest(req, res, false))
     this.#server.on('sessionError', (_error, session) => session.destroy())
   }
 
   /** Speaks HTTP/2 on the TLS inside a tunnel. */
   serve(connection: ClientConnection): void {
+    // Half-open, Node's session would not learn that its client has gone, and its requests would go on at the origins.
+    connection.socket.allowHalfOpen = false
     // Node announces the session before `emit` returns.
     this.#server.once('session', (session) => {
       this.#connections.set(session, connection)
@@ -71,20 +77,25 @@ export class Http2Inside {
     const session = req.stream.session
     const connection = session === undefined ? undefined : this.#connections.get(session as ServerHttp2Session)
     if (connection === undefined) return void req.stream.destroy()
+    // A stream that the client resets, after its refusal too, is over for itself and nobody else.
+    req.on('error', () => {})
     const exchange = this.#handlers.exchange(connection)
     const responder = new Http2Responder(res)
     const head = headOfHttp2(req.rawHeaders, !req.stream.endAfterHeaders)
-    if (!head.ok) return responder.answer(exchange.refuse(head.error))
+    if (!head.ok) {
+      exchange.method = req.method
+      return responder.answer(exchange.refuse(head.error))
+    }
     const request: ForwardRequest = {
       exchange,
       head: head.value,
       expectsContinue,
       responder,
-      req: plainRequest(req),
+      req: plainRequest(req, connection.socket),
       res: plainResponse(res),
     }
     this.#handlers.forward(request).catch((error: unknown) => {
-      this.#handlers.onFault(error)
+      this.#handlers.onFault(error, exchange)
       responder.abort()
     })
   }
@@ -93,8 +104,12 @@ export class Http2Inside {
 /** `:method`, `:scheme`, `:authority`, `:path`. */
 const PSEUDO_FIELDS = 4
 
-/** The stream as the request that `http-proxy` expects: its body, and nothing of HTTP/2 that it would copy. */
-function plainRequest(req: Http2ServerRequest): IncomingMessage {
+/**
+ * The stream as the request that `http-proxy` expects: its body, and nothing of HTTP/2 that it would copy.
+ *
+ * @param socket the real one: Node's stand-in for a session's socket throws once the session has ended
+ */
+function plainRequest(req: Http2ServerRequest, socket: Socket): IncomingMessage {
   const body = new PassThrough()
   req.pipe(body)
   req.once('aborted', () => body.destroy())
@@ -105,7 +120,7 @@ function plainRequest(req: Http2ServerRequest): IncomingMessage {
     headers: {},
     httpVersion: '2.0',
     httpVersionMajor: 1,
-    socket: req.stream.session?.socket,
+    socket,
   }) as unknown as IncomingMessage
 }
 
@@ -114,7 +129,8 @@ function plainResponse(res: Http2ServerResponse): ServerResponse {
   const { stream } = res
   const watched = new EventEmitter()
   stream.once('close', () => watched.emit('close'))
-  Object.defineProperty(watched, 'writableFinished', { get: () => stream.writableFinished })
+  // The stream says that it is finished also where its session broke off.
+  Object.defineProperty(watched, 'writableFinished', { get: () => res.writableEnded })
   // It has what http-proxy reads of a response, and no more.
   return watched as unknown as ServerResponse
 }

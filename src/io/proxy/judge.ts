@@ -42,7 +42,7 @@ export function judgeHead(
   exchange.method = head.method
   const framing = checkHead(head, config.limits)
   if (!framing.ok) return framing
-  const target = readTarget(head)
+  const target = readTarget(head, exchange.connection.session !== undefined)
   return target.ok ? ok({ framing: framing.value, target: target.value }) : target
 }
 

@@ -4,6 +4,7 @@ import { TLSSocket } from 'node:tls'
 import type { RequestKind } from '../../core/audit-event.ts'
 import type { Limits } from '../../core/config.ts'
 import type { ListenAddress } from '../../core/listen-address.ts'
+import type { Answer } from '../../core/wire/answer.ts'
 import { asksForWebSocket, withoutUpgrade } from '../../core/wire/fields.ts'
 import type { WireProblem } from '../../core/wire/request-head.ts'
 import { listen } from '../listen.ts'
@@ -35,8 +36,6 @@ export class ProxyListener {
   #http2: Http2Inside
   readonly #connections = new WeakMap<Socket, ClientConnection>()
   readonly #sockets = new Set<Socket>()
-  #pending = 0
-  readonly #onAnswered: (() => void)[] = []
 
   constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits) {
     this.name = name
@@ -76,7 +75,7 @@ export class ProxyListener {
     return new Http2Inside(limits, {
       exchange: (connection) => this.#exchange(connection, 'inspected'),
       forward: (request) => this.#forwarder.forward(request),
-      onFault: (error) => this.#fault(error),
+      onFault: (error, exchange) => this.#fault(error, exchange),
     })
   }
 
@@ -91,17 +90,6 @@ export class ProxyListener {
   stop(): void {
     this.#server.close()
     this.#server.closeIdleConnections()
-  }
-
-  /** Forwarded requests whose answers are not finished. */
-  get pending(): number {
-    return this.#pending
-  }
-
-  /** Resolves once no answer is unfinished. */
-  answered(): Promise<void> {
-    if (this.#pending === 0) return Promise.resolve()
-    return new Promise((resolve) => this.#onAnswered.push(resolve))
   }
 
   /** Closes everything at once. */
@@ -136,7 +124,7 @@ export class ProxyListener {
   /** An unexpected error ends one connection, never the process. */
   #guard(socket: Socket, handle: () => void | Promise<void>): void {
     const fail = (error: unknown) => {
-      this.#fault(error)
+      this.#context.log.error({ listener: this.name, err: error }, 'connection handler failed')
       socket.destroy()
     }
     try {
@@ -146,8 +134,19 @@ export class ProxyListener {
     }
   }
 
-  #fault(error: unknown, requestId?: string): void {
-    this.#context.log.error({ listener: this.name, err: error, requestId }, 'request handler failed')
+  /** A fault for which nobody made provision ends one connection, and the request still has its one line. */
+  async #carry(exchange: Exchange, carry: () => Promise<void>): Promise<void> {
+    try {
+      await carry()
+    } catch (error) {
+      this.#fault(error, exchange)
+      exchange.connection.socket.destroy()
+    }
+  }
+
+  #fault(error: unknown, exchange: Exchange): Answer {
+    this.#context.log.error({ listener: this.name, requestId: exchange.id, err: error }, 'request handler failed')
+    return exchange.refuse({ reason: 'internal_error' })
   }
 
   #connection(socket: Socket): ClientConnection {
@@ -163,6 +162,9 @@ export class ProxyListener {
     const { telemetry, gateway } = this.#context
     const exchange = new Exchange(telemetry, gateway, this.#context.generation(), connection, kind)
     exchange.parent = connection.session?.parent
+    // Whatever the request says, it is about this host; a request that is let through names it again.
+    exchange.target = connection.session?.authority
+    this.#context.exchanges.add(exchange)
     return exchange
   }
 
@@ -170,7 +172,8 @@ export class ProxyListener {
     const connection = this.#connection(socket)
     if (this.#wouldOvertake(connection, 'connect')) return
     connection.closing = true
-    await openTunnel(this.#context, this.#exchange(connection, 'connect'), req, head, (inside) => this.#serveInside(inside))
+    const exchange = this.#exchange(connection, 'connect')
+    await this.#carry(exchange, () => openTunnel(this.#context, exchange, req, head, (inside) => this.#serveInside(inside)))
   }
 
   async #onUpgrade(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
@@ -178,7 +181,8 @@ export class ProxyListener {
     if (this.#wouldOvertake(connection, 'websocket')) return
     if (!asksForWebSocket(req.method ?? '', req.rawHeaders)) return this.#withoutUpgrade(req, socket, head)
     connection.closing = true
-    await forwardWebSocket(this.#context, this.#exchange(connection, 'websocket'), req, head)
+    const exchange = this.#exchange(connection, 'websocket')
+    await this.#carry(exchange, () => forwardWebSocket(this.#context, exchange, req, head))
   }
 
   /**
@@ -227,23 +231,22 @@ export class ProxyListener {
   async #onRequest(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): Promise<void> {
     const connection = this.#connection(req.socket)
     if (connection.closing) return
-    const exchange = this.#exchange(connection, connection.session?.scheme === 'https' ? 'inspected' : 'forward')
+    const exchange = this.#exchange(connection, kindOf(connection))
     const responder = new Http1Responder(connection, req, res, this.#context.isDraining)
-    this.#pending++
     const pending = { exchange, req, responder }
     connection.requests.add(pending)
     connection.newest = pending
     responder.onClose(() => {
       connection.requests.delete(pending)
-      if (--this.#pending === 0) for (const resolve of this.#onAnswered.splice(0)) resolve()
-      for (const next of connection.requests) return next.responder.onTurn()
+      const [next] = connection.requests
+      next?.responder.onTurn()
     })
     try {
       await this.#forwarder.forward({ exchange, head: headOf(req), expectsContinue, responder, req, res })
     } catch (error) {
-      this.#fault(error, exchange.id)
+      const answer = this.#fault(error, exchange)
       if (responder.headSent) responder.abort()
-      else responder.answer(exchange.refuse({ reason: 'internal_error' }))
+      else responder.answer(answer)
     }
   }
 
@@ -256,9 +259,14 @@ export class ProxyListener {
     if (connection.closing) return
     connection.closing = true
     const { pending, newest } = connection
-    if (newest?.req.complete === false) return this.#onBrokenBody(connection, newest, problem)
+    if (newest?.req.complete === false) {
+      // A client that ends in the middle of a body has gone; with any other error it is still there.
+      if (error.code === 'HPE_INVALID_EOF_STATE') socket.destroy()
+      else this.#onBrokenBody(connection, newest, problem)
+      return
+    }
     const client = this.#context.generation().config.clients.allow
-    const exchange = this.#exchange(connection, 'forward')
+    const exchange = this.#exchange(connection, kindOf(connection))
     const refusal = client.contains(connection.client) ? problem : ({ reason: 'client_not_allowed' } as const)
     const answer = exchange.refuse(refusal)
     // With an answer under way, another would be taken for a part of it.
@@ -274,4 +282,9 @@ export class ProxyListener {
     else if (pending === 0) endAndLinger(socket, '')
     else socket.destroy()
   }
+}
+
+/** Of an ordinary request on the connection. */
+function kindOf({ session }: ClientConnection): RequestKind {
+  return session?.scheme === 'https' ? 'inspected' : 'forward'
 }

@@ -1,4 +1,4 @@
-import { Agent } from 'node:http'
+import { Agent, type ClientRequest } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { formatAuthority } from '../../core/names/authority.ts'
@@ -20,7 +20,8 @@ export class OriginAgent extends Agent {
   readonly #offered: Socket[] = []
 
   constructor(idleMs: number) {
-    super({ keepAlive: true, maxFreeSockets: MAX_IDLE_PER_ORIGIN, timeout: idleMs, scheduling: 'lifo' })
+    // With `lifo` Node may take a connection that is closed already; with `fifo` it steps over those.
+    super({ keepAlive: true, maxFreeSockets: MAX_IDLE_PER_ORIGIN, timeout: idleMs, scheduling: 'fifo' })
   }
 
   get hasIdle(): boolean {
@@ -43,6 +44,26 @@ export class OriginAgent extends Agent {
     for (const sockets of Object.values(this.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
   }
 
+  /** Keeps nothing from now on: what is in use ends with its request. */
+  retire(): void {
+    this.maxFreeSockets = 0
+    this.closeIdle()
+  }
+
+  /** What an origin sends on an idle connection answers nothing: the next request would take it for its answer. */
+  override keepSocketAlive(socket: Duplex): boolean {
+    // Typed as nothing, documented as a boolean.
+    const isKept: unknown = super.keepSocketAlive(socket)
+    if (isKept !== true || socket.readableLength > 0) return false
+    socket.on('data', endUnasked)
+    return true
+  }
+
+  override reuseSocket(socket: Duplex, request: ClientRequest): void {
+    socket.off('data', endUnasked)
+    super.reuseSocket(socket, request)
+  }
+
   override createConnection(): Duplex {
     const socket = this.#offered.shift()
     if (socket === undefined) throw new Error('no vetted connection was offered')
@@ -55,13 +76,19 @@ export class OriginAgent extends Agent {
   }
 }
 
+function endUnasked(this: Duplex): void {
+  this.destroy()
+}
+
 /**
  * Idle origin connections, kept by policy generation, scheme, host, port and vetted addresses: when any of them changes, the old
  * connections are not used again.
  */
 export class OriginPool {
   readonly #idleMs: () => number
-  readonly #agents = new LRUCache<string, OriginAgent>({ max: MAX_ORIGINS, dispose: (agent) => agent.closeIdle() })
+  readonly #agents = new LRUCache<string, OriginAgent>({ max: MAX_ORIGINS, dispose: (agent) => agent.retire() })
+  /** Requests of an older one keep no connection. */
+  #generation = 1
 
   constructor(idleMs: () => number) {
     this.#idleMs = idleMs
@@ -77,13 +104,15 @@ export class OriginPool {
     let agent = this.#agents.get(key)
     if (agent === undefined) {
       agent = new OriginAgent(this.#idleMs())
+      if (generation !== this.#generation) agent.retire()
       this.#agents.set(key, agent)
     }
     return agent
   }
 
-  /** Closes every idle connection; the ones in use end with their request. */
-  retire(): void {
+  /** Closes every idle connection; the ones in use end with their request. From now on it is another generation's turn. */
+  retire(generation: number): void {
+    this.#generation = generation
     this.#agents.clear()
   }
 }

@@ -2,6 +2,7 @@ import type { Logger } from '../telemetry/log.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Admission } from './admission.ts'
 import type { Dialer } from './dial.ts'
+import type { Exchanges } from './exchanges.ts'
 import type { Generation } from './generation.ts'
 import type { Tunnels } from './tunnels.ts'
 
@@ -13,6 +14,7 @@ export interface ProxyContext {
   readonly telemetry: Telemetry
   readonly admission: Admission
   readonly tunnels: Tunnels
+  readonly exchanges: Exchanges
   readonly log: Logger
   /** Name of this gateway in audit lines. */
   readonly gateway: string

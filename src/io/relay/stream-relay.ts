@@ -82,6 +82,7 @@ export class StreamRelay {
   }
 
   #watch(socket: Socket, other: Socket, side: 'client' | 'origin'): void {
+    if (socket.readableEnded) this.#endedBy ??= side
     socket.once('end', () => {
       this.#endedBy ??= side
     })

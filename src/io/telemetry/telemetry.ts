@@ -6,11 +6,16 @@ import { DeniedHosts } from './denied-hosts.ts'
 import type { Metrics } from './metrics.ts'
 import { RecentDenials } from './recent-denials.ts'
 
+/** What an entry is counted under that a reload has removed. */
+const REMOVED_ENTRY = 'removed'
+
 export interface TelemetryOptions {
   readonly metrics: Metrics
   readonly audit: AuditLog
   readonly auditEvents: 'all' | 'denied'
   readonly deniedHosts: number
+  /** Ids of the entries in force: only these are labels. */
+  readonly entries: ReadonlySet<string>
   readonly clients: ClientPrivacy
 }
 
@@ -24,11 +29,13 @@ export class Telemetry {
   readonly #audit: AuditLog
   #auditEvents: 'all' | 'denied'
   readonly #deniedHosts: DeniedHosts
+  #entries: ReadonlySet<string>
   readonly #clients: ClientNames
   /** Series of a host, to be removed with it. */
   readonly #series = new Map<string, Set<string>>()
 
-  constructor({ metrics, audit, auditEvents, deniedHosts, clients }: TelemetryOptions) {
+  constructor({ metrics, audit, auditEvents, deniedHosts, clients, entries }: TelemetryOptions) {
+    this.#entries = entries
     this.metrics = metrics
     this.#audit = audit
     this.#auditEvents = auditEvents
@@ -37,7 +44,8 @@ export class Telemetry {
   }
 
   /** Takes other settings from now on. */
-  configure({ auditEvents, deniedHosts, clients }: Omit<TelemetryOptions, 'metrics' | 'audit'>): void {
+  configure({ auditEvents, deniedHosts, clients, entries }: Omit<TelemetryOptions, 'metrics' | 'audit'>): void {
+    this.#entries = entries
     this.#auditEvents = auditEvents
     this.#clients.configure(clients)
     this.#deniedHosts.limit(deniedHosts)
@@ -55,7 +63,7 @@ export class Telemetry {
   ): void {
     const { listener, kind, event: verdict, reason = '', entry, feature = 'rules' } = event
     this.metrics.requests.inc({ listener, kind, verdict, reason })
-    if (verdict === 'allow' && entry !== undefined) this.metrics.entryHits.inc({ entry, feature })
+    if (verdict === 'allow' && entry !== undefined) this.metrics.entryHits.inc({ entry: this.#label(entry), feature })
     if (verdict !== 'deny' && verdict !== 'would_deny') return
     if (quiet) this.metrics.denialsQuiet.inc({ listener, reason })
     else this.#countDenial(listener, verdict, reason, event.host, event.client, hint)
@@ -73,8 +81,14 @@ export class Telemetry {
 
   countBytes(entry: string | undefined, bytesUp: number, bytesDown: number): void {
     if (entry === undefined) return
-    this.metrics.entryBytes.inc({ entry, direction: 'up' }, bytesUp)
-    this.metrics.entryBytes.inc({ entry, direction: 'down' }, bytesDown)
+    const label = this.#label(entry)
+    this.metrics.entryBytes.inc({ entry: label, direction: 'up' }, bytesUp)
+    this.metrics.entryBytes.inc({ entry: label, direction: 'down' }, bytesDown)
+  }
+
+  /** A request may end after its entry has gone: with a series each, a thousand reloads would make a thousand of them. */
+  #label(entry: string): string {
+    return this.#entries.has(entry) ? entry : REMOVED_ENTRY
   }
 
   #countDenial(
