@@ -163,8 +163,16 @@ function withKnown(hint: Hint, known: Hint | undefined): Hint {
 function knownHint(policy: Policy, host: Host, port: number): Hint | undefined {
   const known = policy.known.find(host).find(({ ports }) => ports === undefined || ports.includes(port))
   if (known === undefined) return undefined
-  const text = known.say.replaceAll('{host}', host.text).replaceAll('{port}', String(port))
-  return { text, remedy: { kind: known.remedy.kind, name: known.remedy.name } }
+  return { text: filled(known, host, port), remedy: { kind: known.remedy.kind, name: known.remedy.name } }
+}
+
+/** What `config/hints.yaml` says of a destination. */
+export function knownText(policy: Policy, host: Host, port: number): string | undefined {
+  return knownHint(policy, host, port)?.text
+}
+
+function filled({ say }: KnownDestination, host: Host, port: number): string {
+  return say.replaceAll('{host}', host.text).replaceAll('{port}', String(port))
 }
 
 function inspectionHint(host: Host, port: number, entry: Entry | undefined): Hint {
