@@ -44,6 +44,8 @@ export interface Settings {
   readonly inspection?: InspectionMaterial | undefined
   /** Bearer token of the admin API; absent where none is configured. */
   readonly adminToken?: string | undefined
+  /** Key of the clients' pseudonyms in the audit log; absent where the gateway makes its own. */
+  readonly auditKey?: string | undefined
 }
 
 /** Gives the settings as they are in the files now, or everything that is wrong with them, a line each. */
@@ -97,7 +99,8 @@ export class Gateway {
   #cutShort: (() => void) | undefined
   #stopped: Promise<void> | undefined
 
-  constructor({ config, policy, inspection, adminToken, source, log, hostsFile = '/etc/hosts' }: GatewayOptions) {
+  constructor(options: GatewayOptions) {
+    const { config, policy, inspection, adminToken, source, log, hostsFile = '/etc/hosts' } = options
     this.#log = log
     this.#source = source
     this.#hostsFile = hostsFile
@@ -113,13 +116,7 @@ export class Gateway {
           'audit log cannot be written; lines are dropped and counted',
         ),
     })
-    this.#telemetry = new Telemetry({
-      metrics,
-      audit: this.#audit,
-      auditEvents: config.audit.events,
-      deniedHosts: config.metrics.deniedHosts,
-      entries: idsOf(policy),
-    })
+    this.#telemetry = new Telemetry({ metrics, audit: this.#audit, ...telemetrySettings(options) })
     this.#resolver = new Resolver(this.#resolverOptions(config))
     this.#pool = new OriginPool(() => this.#generation.config.limits.originKeepAliveSeconds * 1000)
     this.#admission = new Admission(
@@ -198,7 +195,8 @@ export class Gateway {
     return { outcome: 'failed', problems }
   }
 
-  #apply({ config, policy, inspection, adminToken }: Settings): ReloadReport {
+  #apply(settings: Settings): ReloadReport {
+    const { config, policy, inspection, adminToken } = settings
     const before = this.#generation
     const generation: Generation = {
       number: before.number + 1,
@@ -211,11 +209,7 @@ export class Gateway {
     this.#failure = undefined
     this.#restartRequired = restartRequired(before.config, config, this.#restartRequired)
     this.#proxy.limit(config.limits)
-    this.#telemetry.configure({
-      auditEvents: config.audit.events,
-      deniedHosts: config.metrics.deniedHosts,
-      entries: idsOf(policy),
-    })
+    this.#telemetry.configure(telemetrySettings(settings))
     if (JSON.stringify(before.config.dns) !== JSON.stringify(config.dns))
       this.#resolver.reconfigure(this.#resolverOptions(config))
     this.#pool.retire(generation.number)
@@ -420,6 +414,16 @@ function restartRequired(before: Config, after: Config, waiting: readonly string
 
 /** Only the portable relay has landed. */
 const RELAY = 'portable'
+
+function telemetrySettings({ config, policy, auditKey }: Settings) {
+  const { audit, metrics } = config
+  return {
+    auditEvents: audit.events,
+    deniedHosts: metrics.deniedHosts,
+    entries: idsOf(policy),
+    clients: { shown: audit.clients, key: auditKey },
+  }
+}
 
 /** How long closed tunnels may take to flush their last bytes. */
 const CLOSE_MS = 2_000

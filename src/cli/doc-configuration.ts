@@ -29,7 +29,8 @@ reference for editors.
 * Unknown keys are errors. \`sallyport check\` reports every mistake at once, each with file, line and column.
 * Relative paths start at the folder of the config file.
 * A key whose name ends in \`Seconds\`, \`Ms\` or \`Bytes\` has that unit. \`0\` is without limit only where the meaning says so.
-* Changes take effect at the next start: there is no reload yet.
+* Changes are taken up while the gateway runs (\`reload.watch\`, SIGHUP, or the admin API); a file that does not load changes
+  nothing. \`listen\`, \`workers\` and \`stateDirectory\` wait for the next start.
 `
 
 const PLANNED = `## Not available yet

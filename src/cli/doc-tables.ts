@@ -24,6 +24,7 @@ const HINTS_OF_THE_REQUEST: { readonly [R in Reason]?: string } = {
   denied_by_rule: 'the deny rule',
   address_refused:
     'the address, what it is, and the setting that would permit it; for an address of the Azure host the `NO_PROXY` line',
+  origin_certificate_invalid: 'what is wrong with the certificate, and how to see it; there is no switch',
   loop_detected: 'take the name out of the proxy settings with `NO_PROXY`',
 }
 

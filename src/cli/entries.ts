@@ -37,8 +37,8 @@ export async function entries({ config, json = false }: EntriesOptions, io: Comm
 }
 
 function row(entry: Entry, loaded: LoadedConfig): readonly Cell[] {
-  const { id, action, patterns, tenancy, purpose, condition, mode } = entry
-  const refusal = action === 'deny' ? `deny${mode === 'report' ? ', report only' : ''}: ` : ''
+  const { id, action, patterns, tenancy, purpose, condition, mode, quiet } = entry
+  const refusal = action === 'deny' ? `deny${mode === 'report' ? ', report only' : ''}${quiet ? ', quiet' : ''}: ` : ''
   return [
     [id, ...patterns.map((pattern) => `  ${refusal}${formatPattern(pattern)}`)],
     tenancy ?? '',

@@ -59,7 +59,7 @@ function entryFacts(entry: Entry, host: Host, loaded: LoadedConfig): readonly Fa
   const covering = entry.patterns.filter((pattern) => hostPatternMatches(pattern.host, host))
   const patterns = (covering.length > 0 ? covering : entry.patterns).map(formatPattern)
   return [
-    ['entry', entry.action === 'deny' ? `${entry.id}, a deny rule` : entry.id],
+    ['entry', entry.action === 'deny' ? `${entry.id}, a ${entry.quiet ? 'quiet ' : ''}deny rule` : entry.id],
     ['patterns', patterns.join(', ')],
     ['purpose', entry.purpose],
     ['condition', entry.condition],

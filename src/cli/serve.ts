@@ -20,11 +20,12 @@ export async function serve({ config: file }: { readonly config: string }): Prom
     return EXIT_CONFIG
   }
   warn(log, loaded.value)
-  const gateway = new Gateway({ ...settingsOf(loaded.value), source: () => loadSettings(source, log), log })
   // Whatever nobody foresaw ends one connection, not everybody's way out.
   process.on('uncaughtException', (error) => log.error({ err: error }, 'uncaught exception'))
   process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection'))
+  let gateway: Gateway
   try {
+    gateway = new Gateway({ ...settingsOf(loaded.value), source: () => loadSettings(source, log), log })
     const bound = await gateway.start()
     for (const [listener, address] of Object.entries(bound))
       log.info({ listener, address: formatListenAddress(address) }, 'listening')
@@ -47,8 +48,8 @@ async function loadSettings(source: ConfigSource, log: Logger): Promise<Result<S
   return ok(settingsOf(loaded.value))
 }
 
-function settingsOf({ config, compiled, inspection, adminToken }: LoadedConfig): Settings {
-  return { config, policy: compiled.policy, inspection, adminToken }
+function settingsOf({ config, compiled, inspection, adminToken, auditKey }: LoadedConfig): Settings {
+  return { config, policy: compiled.policy, inspection, adminToken, auditKey }
 }
 
 function warn(log: Logger, { warnings }: LoadedConfig): void {

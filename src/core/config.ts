@@ -2,6 +2,7 @@ import { type ListenAddress, parseListenAddress } from './listen-address.ts'
 import { type Cidr, CidrSet, parseCidr } from './names/cidr.ts'
 import { type Hostname, parseHostname } from './names/hostname.ts'
 import { type IpAddress, parseIp } from './names/ip.ts'
+import { REGION_NAME } from './policy/catalogue.ts'
 import { MODES } from './policy/enforce.ts'
 import { CLOUDS, PROTOCOLS } from './policy/entry.ts'
 import { parseHostPattern } from './policy/host-pattern.ts'
@@ -118,6 +119,10 @@ export const ruleSchema = z.strictObject({
     .describe('end TLS here although no path or method needs it, so that the Host inside is checked too'),
   action: z.enum(['allow', 'deny']).default('allow').describe('a matching deny rule beats every allow'),
   mode: z.literal('report').optional().describe('of a deny rule: only report what it would refuse'),
+  quiet: z
+    .boolean()
+    .optional()
+    .describe('of a deny rule: what it refuses is expected, so it is logged as ever and counted apart, where no alert looks'),
   destinations: z.array(cidr).min(1).optional().describe('ranges outside the public internet that these hosts may resolve into'),
 })
 export type Rule = z.output<typeof ruleSchema>
@@ -150,7 +155,7 @@ export const configSchema = z.strictObject({
   workspace: z
     .strictObject({
       regions: z
-        .array(z.string().regex(/^[a-z0-9]+$/, 'a region is written as in `eastus2`'))
+        .array(z.string().regex(REGION_NAME, 'a region is written as in `eastus2`'))
         .default([])
         .describe('regions of the workspace'),
       storageAccounts: azureName('storage accounts of the workspace; `"*"` is every account there is'),
@@ -248,6 +253,16 @@ export const configSchema = z.strictObject({
       file: z.string().min(1).default('-').describe('`-` is standard output'),
       events: z.enum(['all', 'denied']).default('all').describe('`denied` leaves out what was allowed'),
       query: z.enum(['drop', 'keep']).default('drop').describe('whether a logged path keeps its query'),
+      paths: z.enum(['keep', 'drop']).default('keep').describe('`drop` logs no paths at all'),
+      clients: z
+        .enum(['keep', 'hash', 'drop'])
+        .default('keep')
+        .describe('addresses of clients: `hash` logs a pseudonym instead, `drop` nothing; both leave out the port'),
+      hashKeyFile: z
+        .string()
+        .min(1)
+        .optional()
+        .describe('key for `clients: hash`, so that several gateways agree; without it each start makes one of its own'),
       bufferBytes: bytes(8_388_608, 'lines held while the log cannot be written; past that they are dropped and counted'),
     })
     .prefault({})
@@ -284,7 +299,6 @@ export const NOT_AVAILABLE_YET: readonly string[] = [
   'rules.*.expires',
   'rules.*.groups',
   'rules.*.owner',
-  'rules.*.quiet',
   'rules.*.serviceTags',
   'rules.*.ticket',
   'workspace.aksClusters',

@@ -21,14 +21,21 @@ function commandsOf(text: string): readonly Command[] {
     })
 }
 
-const settled = (text: string): string => text.replaceAll(ROOT, '/opt/sallyport/').replace(/hash [0-9a-f]{12}/g, 'hash 0123456789ab')
+const settled = (text: string): string =>
+  text.replaceAll(ROOT, '/opt/sallyport/').replace(/hash [0-9a-f]{12}/g, 'hash 0123456789ab')
 
 async function print(line: string): Promise<string> {
   const [command = '', ...filters] = line.split(' | ')
   const { stdout, stderr } = await sallyport(command.split(' ').slice(1))
   const text = stderr + stdout
   const [, count] = /^head -(\d+)$/.exec(filters.join(' | ')) ?? []
-  return count === undefined ? text : text.split('\n').slice(0, Number(count)).map((one) => `${one}\n`).join('')
+  return count === undefined
+    ? text
+    : text
+        .split('\n')
+        .slice(0, Number(count))
+        .map((one) => `${one}\n`)
+        .join('')
 }
 
 describe('a transcript', () => {

@@ -217,6 +217,16 @@ describe('a start that fails', () => {
     })
   }
 
+  it('for a variable that would lead requests past vetting says which', async () => {
+    const gateway = new ProgramUnderTest('', { env: { FORCE_FETCH_PATH: 'true' } })
+    cleanUps.push(() => gateway.stop())
+    expect((await gateway.exited).code).toBe(69)
+    expect(gateway.log.at(-1)).toMatchObject({
+      level: 'fatal',
+      msg: expect.stringMatching(/^cannot start: unset FORCE_FETCH_PATH/),
+    })
+  })
+
   it('for an audit log that cannot be opened says which file', async () => {
     const gateway = await failing('audit: { file: missing/folder/audit.log }\n')
     expect((await gateway.exited).code).toBe(69)

@@ -85,8 +85,8 @@ export async function startGateway(yaml: string, options: { hostsFile?: string }
   }
 }
 
-function settingsOf({ config, compiled, inspection, adminToken }: LoadedConfig): Settings {
-  return { config, policy: compiled.policy, inspection, adminToken }
+function settingsOf({ config, compiled, inspection, adminToken, auditKey }: LoadedConfig): Settings {
+  return { config, policy: compiled.policy, inspection, adminToken, auditKey }
 }
 
 /** Looks again until there is a value; a test that waits in vain says for what. */

@@ -10,13 +10,18 @@ const DEBIAN_PACKAGES: Readonly<Record<string, string>> = { 'apt-get': 'apt', 'd
  * In CI (`CI=true`) that is an error: there a skipped test would never be missed.
  */
 export function requireProgram(name: string, debianPackage: string = DEBIAN_PACKAGES[name] ?? name): string | undefined {
-  const found = (process.env['PATH'] ?? '')
+  const found = findProgram(name)
+  if (found === undefined && process.env['CI'] === 'true') throw new Error(missing(name, debianPackage))
+  return found
+}
+
+/** The path of a program, where it is installed. */
+export function findProgram(name: string): string | undefined {
+  return (process.env['PATH'] ?? '')
     .split(delimiter)
     .filter((folder) => folder !== '')
     .map((folder) => join(folder, name))
     .find(isExecutable)
-  if (found === undefined && process.env['CI'] === 'true') throw new Error(missing(name, debianPackage))
-  return found
 }
 
 /** `it` for tests that need the program; where it is missing they are skipped, and their titles say why. */

@@ -7,13 +7,12 @@ import {
   ANY_NAME,
   type Edition,
   otherClouds,
-  PARAMETERS,
   parameterPattern,
   type ResolvedRow,
   resolveRows,
   toEntry,
+  WORKSPACE_SETTINGS,
   type WorkspaceNames,
-  type WorkspaceSetting,
 } from './catalogue.ts'
 import { DEFAULT_PORTS, type Entry, type Pattern } from './entry.ts'
 import { type KnownDestination, type Unlisted, WORKSPACE_FEATURES } from './hints.ts'
@@ -95,6 +94,7 @@ function ruleEntry(rule: Rule): Entry {
     action: rule.action,
     patterns,
     ...(rule.mode === undefined ? {} : { mode: rule.mode }),
+    ...(rule.quiet === true ? { quiet: true } : {}),
     ...(rule.destinations === undefined ? {} : { destinations: CidrSet.of(rule.destinations) }),
   }
 }
@@ -244,6 +244,9 @@ function checkRules(rules: readonly Rule[]): Problem[] {
         ),
       )
     }
+    if (rule.quiet === true && rule.action !== 'deny') {
+      found.push(problem(['rules', index, 'quiet'], 'only a deny rule can be quiet; leave `quiet` out, or say `action: deny`'))
+    }
     if (rule.action === 'deny' && rule.destinations !== undefined) {
       found.push(
         problem(['rules', index, 'destinations'], 'a deny rule dials nothing, so `destinations` has no meaning; leave it out'),
@@ -258,7 +261,7 @@ function checkRules(rules: readonly Rule[]): Problem[] {
 
 /** One warning a setting, with the documented hosts that are not allowed without it. */
 function missingParameters(rows: readonly ResolvedRow[]): Problem[] {
-  return [...new Set<WorkspaceSetting>(Object.values(PARAMETERS))].flatMap((setting) => {
+  return WORKSPACE_SETTINGS.flatMap((setting) => {
     const hosts = new Set(
       rows.flatMap(({ waiting }) => waiting.filter((host) => host.setting === setting).map(({ host }) => host)),
     )

@@ -51,6 +51,8 @@ export interface Entry {
   readonly destinations?: CidrSet
   /** Of a deny rule: it is only reported, not enforced. */
   readonly mode?: 'report'
+  /** Of a deny rule: what it refuses is expected, and counted where no alert looks. */
+  readonly quiet?: true
 }
 
 export function defaultProtocol(port: number): Exclude<Protocol, 'any'> {

@@ -163,8 +163,16 @@ function withKnown(hint: Hint, known: Hint | undefined): Hint {
 function knownHint(policy: Policy, host: Host, port: number): Hint | undefined {
   const known = policy.known.find(host).find(({ ports }) => ports === undefined || ports.includes(port))
   if (known === undefined) return undefined
-  const text = known.say.replaceAll('{host}', host.text).replaceAll('{port}', String(port))
-  return { text, remedy: { kind: known.remedy.kind, name: known.remedy.name } }
+  return { text: filled(known, host, port), remedy: { kind: known.remedy.kind, name: known.remedy.name } }
+}
+
+/** What `config/hints.yaml` says of a destination. */
+export function knownText(policy: Policy, host: Host, port: number): string | undefined {
+  return knownHint(policy, host, port)?.text
+}
+
+function filled({ say }: KnownDestination, host: Host, port: number): string {
+  return say.replaceAll('{host}', host.text).replaceAll('{port}', String(port))
 }
 
 function inspectionHint(host: Host, port: number, entry: Entry | undefined): Hint {
@@ -237,18 +245,17 @@ export function plainHint({ reason }: Pick<Denial, 'reason'>): Hint | undefined 
 }
 
 const PLAIN_HINTS: { readonly [R in Denial['reason']]?: string } = {
-  sni_mismatch:
-    'the client names another host in TLS than it asked for: open a tunnel for each host; a rule with `protocol: any` gives the check up',
-  sni_missing:
-    'the client names no host in TLS: switch SNI on there; a rule with `protocol: any` for this host and port gives the check up',
-  not_tls:
-    'the tunnel must carry TLS: for SSH and the like, a rule with `protocol: any` for this host and port, and nothing inside is judged',
-  ech_refused: 'switch ECH off in the client, or `inspection: { ech: pass }`, which compares the outer name alone',
-  opening_timeout:
-    'the client must speak first, within `limits.openingSeconds`; where the server does, a rule with `protocol: any` for this host and port',
   not_a_proxy_request: 'send CONNECT or an absolute http:// URL, as in `curl --proxy http://GATEWAY:3128 URL`',
   scheme_not_supported:
     'https goes through CONNECT: point HTTPS_PROXY at http://GATEWAY:3128; gRPC needs a host whose tunnel is relayed: a rule without `paths`, `methods` and `inspect`',
+  sni_mismatch:
+    'the server name in the TLS handshake must be the host of the CONNECT; list the name that is really meant, and connect to that',
+  sni_missing:
+    'the client must send a server name (SNI); a rule with `protocol: any` lets out one that cannot, and then any name at that address',
+  not_tls: 'a tunnel carries TLS unless its rule says `protocol: any` (SSH and the like) or `protocol: http`',
+  ech_refused: 'switch ECH off in the client, or set `inspection.ech: pass`',
+  opening_timeout:
+    'the client must begin its TLS handshake in time; where the server speaks first, the rule needs `protocol: any`',
   host_mismatch: 'open a connection of its own for each host',
   path_not_canonical: 'send the path without `.`, `..`, `//`, `\\`, `;` and escaped separators',
   target_too_long: 'the limit is `limits.targetBytes`',

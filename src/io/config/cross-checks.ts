@@ -16,6 +16,17 @@ export function warnAboutAdmin({ listen, admin }: Config): Problem[] {
   return [warning(['listen', 'admin'], `\`${shown}\` is not loopback and there is no \`admin.tokenFile\`: every call is refused`)]
 }
 
+/** A key that nothing is hashed with is a misunderstanding. */
+export function warnAboutAudit({ audit }: Config): Problem[] {
+  if (audit.hashKeyFile === undefined || audit.clients === 'hash') return []
+  return [
+    warning(
+      ['audit', 'hashKeyFile'],
+      `nothing is hashed with it while \`clients\` is \`${audit.clients}\`; say \`clients: hash\``,
+    ),
+  ]
+}
+
 /** Only the two loopback blocks themselves: an address that merely carries 127.0.0.1 inside (NAT64, 6to4) is on a network. */
 export function isOwnLoopback(address: IpAddress): boolean {
   const own = unmapped(address)

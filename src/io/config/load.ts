@@ -6,14 +6,14 @@ import { lintInspection } from '../../core/policy/lint.ts'
 import { type Problem, problem } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { type InspectionMaterial, loadInspection } from '../tls/inspection.ts'
-import { readAdminToken } from './admin-token.ts'
 import { type Catalogue, readCatalogue } from './catalogue-files.ts'
-import { checkAgreement, warnAboutAdmin } from './cross-checks.ts'
+import { checkAgreement, warnAboutAdmin, warnAboutAudit } from './cross-checks.ts'
 import { digest } from './digest.ts'
 import type { LocatedProblem } from './located-problem.ts'
 import { readText } from './read-file.ts'
 import { readYaml, type YamlSource } from './read-yaml.ts'
 import { schemaProblems } from './schema-problems.ts'
+import { readSecret } from './secret-file.ts'
 
 export { formatProblem, type LocatedProblem, printable } from './located-problem.ts'
 
@@ -32,6 +32,8 @@ export interface LoadedConfig {
   readonly files: readonly string[]
   /** Absent where none is configured. */
   readonly adminToken: string | undefined
+  /** Key of the clients' pseudonyms in the audit log; absent where none is configured. */
+  readonly auditKey: string | undefined
   /** The line on which each rule begins, by entry id. */
   readonly ruleLines: ReadonlyMap<string, number>
 }
@@ -56,11 +58,18 @@ export async function loadConfig(file: string): Promise<Result<LoadedConfig, rea
   const compiled = compilePolicy({ config, ...catalogue, digest })
   if (found.length > 0 || !compiled.ok)
     return err(inOrder(file, source, [...found, ...(compiled.ok ? [] : certain(compiled.error))]))
-  const token = config.admin.tokenFile === undefined ? ok(undefined) : await readAdminToken(config.admin.tokenFile)
+  const token = config.admin.tokenFile === undefined ? ok(undefined) : await readSecret(config.admin.tokenFile, 'token')
   if (!token.ok) return err(inOrder(file, source, [problem(['admin', 'tokenFile'], token.error)]))
+  const auditKey = config.audit.hashKeyFile === undefined ? ok(undefined) : await readSecret(config.audit.hashKeyFile, 'key')
+  if (!auditKey.ok) return err(inOrder(file, source, [problem(['audit', 'hashKeyFile'], auditKey.error)]))
   const inspection = await loadInspection(config.inspection)
   const means = inspection.ok ? ok(inspection.value.authority) : inspection
-  const warnings = [...compiled.value.warnings, ...warnAboutAdmin(config), ...lintInspection(compiled.value.policy, means)]
+  const warnings = [
+    ...compiled.value.warnings,
+    ...warnAboutAdmin(config),
+    ...warnAboutAudit(config),
+    ...lintInspection(compiled.value.policy, means),
+  ]
   return ok({
     file,
     config,
@@ -70,6 +79,7 @@ export async function loadConfig(file: string): Promise<Result<LoadedConfig, rea
     contentHash,
     files: filesOf(file, config),
     adminToken: token.value,
+    auditKey: auditKey.value,
     ruleLines: new Map(config.rules.map(({ name }, index) => [`rule/${name}`, source.locate(['rules', index], 'value').line])),
   })
 }
@@ -148,19 +158,24 @@ function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** `-` is standard output and no path. */
-function filesOf(file: string, { inspection, admin }: Config): string[] {
+function filesOf(file: string, { inspection, admin, audit }: Config): string[] {
   const { caCertificate, caKey, upstreamCa } = inspection
-  return [resolve(file), caCertificate, caKey, ...upstreamCa, ...(admin.tokenFile === undefined ? [] : [admin.tokenFile])]
+  const secrets = [admin.tokenFile, audit.hashKeyFile].filter((name) => name !== undefined)
+  return [resolve(file), caCertificate, caKey, ...upstreamCa, ...secrets]
 }
 
+/** `-` is standard output and no path. */
 function withAbsolutePaths(config: Config, folder: string): Config {
   const { admin, audit, inspection, stateDirectory } = config
   const absolute = (file: string) => resolve(folder, file)
   return {
     ...config,
     admin: admin.tokenFile === undefined ? admin : { ...admin, tokenFile: absolute(admin.tokenFile) },
-    audit: { ...audit, file: audit.file === '-' ? '-' : absolute(audit.file) },
+    audit: {
+      ...audit,
+      file: audit.file === '-' ? '-' : absolute(audit.file),
+      ...(audit.hashKeyFile === undefined ? {} : { hashKeyFile: absolute(audit.hashKeyFile) }),
+    },
     inspection: {
       ...inspection,
       caCertificate: absolute(inspection.caCertificate),

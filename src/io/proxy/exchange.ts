@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import type { AuditEvent, AuditVerdict, RequestKind, TunnelEnd } from '../../core/audit-event.ts'
+import type { AuditVerdict, RequestKind, TunnelEnd } from '../../core/audit-event.ts'
+import type { Config } from '../../core/config.ts'
 import type { Authority } from '../../core/names/authority.ts'
 import { addressHost, formatAuthority } from '../../core/names/authority.ts'
 import type { IpAddress } from '../../core/names/ip.ts'
@@ -9,7 +10,7 @@ import { type Hint, hintFor, plainHint } from '../../core/policy/hints.ts'
 import { isFailure, type Reason } from '../../core/policy/reasons.ts'
 import type { AddressRefusal } from '../../core/policy/vet.ts'
 import { type Answer, buildAnswer } from '../../core/wire/answer.ts'
-import type { Telemetry } from '../telemetry/telemetry.ts'
+import type { FullAuditEvent, Telemetry } from '../telemetry/telemetry.ts'
 import type { ClientConnection } from './client-connection.ts'
 import type { Generation } from './generation.ts'
 
@@ -82,7 +83,7 @@ export class Exchange {
       this.entry = refusal.entry ?? this.entry
       this.#hint = hint
       const verdict = isFailure(reason) ? 'error' : 'deny'
-      this.#count(verdict, reason)
+      this.#count(verdict, refusal)
       this.#write(verdict, reason, detail, {})
     }
     return buildAnswer({ reason, requestId: this.id, target: this.target, hint, detail }, config.answers.hints)
@@ -92,7 +93,7 @@ export class Exchange {
   allowed(): void {
     const { wouldDeny } = this
     if (wouldDeny !== undefined && this.target !== undefined) this.#hint = hintFor(this.generation.policy, this.target, wouldDeny)
-    this.#count(wouldDeny === undefined ? 'allow' : 'would_deny', wouldDeny?.reason)
+    this.#count(wouldDeny === undefined ? 'allow' : 'would_deny', wouldDeny)
   }
 
   /** Records the end of a request that was served. */
@@ -115,17 +116,19 @@ export class Exchange {
     })
   }
 
-  #count(event: AuditVerdict, reason: Reason | undefined): void {
+  #count(event: AuditVerdict, denial: Denial | undefined): void {
     if (this.#counted) return
     this.#counted = true
-    this.#telemetry.count({ ...this.#facts(), event, ...(reason === undefined ? {} : { reason }) }, this.#hint)
+    const quiet = denial?.reason === 'denied_by_rule' && denial.entry?.quiet === true
+    const counted = { ...this.#facts(), event, ...(denial === undefined ? {} : { reason: denial.reason }) }
+    this.#telemetry.count(counted, this.#hint, quiet)
   }
 
   #write(event: AuditVerdict, reason: Reason | undefined, detail: string | undefined, relayed: Partial<Relayed>): void {
     this.#settled = true
     const { policy, config } = this.generation
     const { parent, method, address, serverName } = this
-    const line: AuditEvent = {
+    const line: FullAuditEvent = {
       time: new Date().toISOString(),
       id: this.id,
       ...(parent === undefined ? {} : { parent }),
@@ -133,7 +136,7 @@ export class Exchange {
       ...this.#facts(),
       clientPort: this.connection.clientPort,
       ...(method === undefined ? {} : { method }),
-      ...this.#path(config.audit.query),
+      ...this.#path(config.audit),
       ...(serverName === undefined ? {} : { sni: serverName }),
       ...(reason === undefined ? {} : { reason }),
       ...(this.#hint === undefined ? {} : { hint: this.#hint.text }),
@@ -160,8 +163,8 @@ export class Exchange {
     }
   }
 
-  #path(query: 'drop' | 'keep'): { path?: string } {
-    if (this.pathAndQuery === undefined) return {}
+  #path({ paths, query }: Config['audit']): { path?: string } {
+    if (this.pathAndQuery === undefined || paths === 'drop') return {}
     const end = query === 'keep' ? -1 : this.pathAndQuery.indexOf('?')
     return { path: end < 0 ? this.pathAndQuery : this.pathAndQuery.slice(0, end) }
   }

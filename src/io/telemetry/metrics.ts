@@ -19,6 +19,10 @@ export class Metrics {
     'reason',
     'host',
   ])
+  readonly denialsQuiet = this.#counter('denials_quiet_total', 'Requests refused by a deny rule that says `quiet: true`', [
+    'listener',
+    'reason',
+  ])
   readonly deniedHostsFirstSeen = this.#counter('denied_hosts_first_seen_total', 'Hosts that were refused for the first time')
   readonly denialRemedies = this.#counter('denial_remedies_total', 'Refused requests, by what would allow them', [
     'remedy',

@@ -1,6 +1,7 @@
 import type { AuditEvent, AuditVerdict } from '../../core/audit-event.ts'
 import type { Hint } from '../../core/policy/hints.ts'
 import type { AuditLog } from './audit-log.ts'
+import { ClientNames, type ClientPrivacy } from './client-names.ts'
 import { DeniedHosts } from './denied-hosts.ts'
 import type { Metrics } from './metrics.ts'
 import { RecentDenials } from './recent-denials.ts'
@@ -15,7 +16,11 @@ export interface TelemetryOptions {
   readonly deniedHosts: number
   /** Ids of the entries in force: only these are labels. */
   readonly entries: ReadonlySet<string>
+  readonly clients: ClientPrivacy
 }
+
+/** An audit event before anything is left out of it. */
+export type FullAuditEvent = AuditEvent & { readonly client: string }
 
 /** Where every finished request is recorded: once in the audit log, once in each metric it belongs to. */
 export class Telemetry {
@@ -25,44 +30,53 @@ export class Telemetry {
   #auditEvents: 'all' | 'denied'
   readonly #deniedHosts: DeniedHosts
   #entries: ReadonlySet<string>
+  readonly #clients: ClientNames
   /** Series of a host, to be removed with it. */
   readonly #series = new Map<string, Set<string>>()
 
-  constructor({ metrics, audit, auditEvents, deniedHosts, entries }: TelemetryOptions) {
+  constructor({ metrics, audit, auditEvents, deniedHosts, clients, entries }: TelemetryOptions) {
     this.#entries = entries
     this.metrics = metrics
     this.#audit = audit
     this.#auditEvents = auditEvents
     this.#deniedHosts = new DeniedHosts({ slots: deniedHosts, onFree: (host) => this.#freeSeries(host) })
+    this.#clients = new ClientNames(clients)
   }
 
   /** Takes other settings from now on. */
-  configure({ auditEvents, deniedHosts, entries }: Pick<TelemetryOptions, 'auditEvents' | 'deniedHosts' | 'entries'>): void {
+  configure({ auditEvents, deniedHosts, clients, entries }: Omit<TelemetryOptions, 'metrics' | 'audit'>): void {
     this.#entries = entries
     this.#auditEvents = auditEvents
+    this.#clients.configure(clients)
     this.#deniedHosts.limit(deniedHosts)
   }
 
-  /** Counts a request when its fate is settled: a tunnel at its 200, anything else at its end. */
+  /**
+   * Counts a request when its fate is settled: a tunnel at its 200, anything else at its end.
+   *
+   * @param quiet whether a deny rule asked that its refusals stay out of what alerts look at
+   */
   count(
-    event: Pick<AuditEvent, 'listener' | 'kind' | 'event' | 'reason' | 'entry' | 'feature' | 'host' | 'client'>,
+    event: Pick<FullAuditEvent, 'listener' | 'kind' | 'event' | 'reason' | 'entry' | 'feature' | 'host' | 'client'>,
     hint: Hint | undefined,
+    quiet = false,
   ): void {
     const { listener, kind, event: verdict, reason = '', entry, feature = 'rules' } = event
     this.metrics.requests.inc({ listener, kind, verdict, reason })
     if (verdict === 'allow' && entry !== undefined) this.metrics.entryHits.inc({ entry: this.#label(entry), feature })
-    if (verdict === 'deny' || verdict === 'would_deny')
-      this.#countDenial(listener, verdict, reason, event.host, event.client, hint)
+    if (verdict !== 'deny' && verdict !== 'would_deny') return
+    if (quiet) this.metrics.denialsQuiet.inc({ listener, reason })
+    else this.#countDenial(listener, verdict, reason, event.host, event.client, hint)
   }
 
-  /** Writes the request's one line. */
-  audit(event: AuditEvent): void {
+  /** Writes the request's one line, with as much of the client as `audit.clients` lets stand. The admin API sees all of it. */
+  audit(event: FullAuditEvent): void {
     if (event.event !== 'allow' && event.event !== 'error') {
       const { host = '', port, reason = '', event: verdict, client, hint, time } = event
       this.denials.add({ host, port, reason, verdict, client, hint }, time)
     }
     if (this.#auditEvents === 'denied' && event.event === 'allow') return
-    this.#audit.write(event)
+    this.#audit.write(this.#clients.applied(event))
   }
 
   countBytes(entry: string | undefined, bytesUp: number, bytesDown: number): void {

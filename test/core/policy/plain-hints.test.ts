@@ -6,14 +6,13 @@ const POLICY = policyOf('[{ name: git, hosts: [git.example.com] }]')
 
 /** What an operator can do about it, and the setting that must be named. */
 const CASES = [
-  ['sni_mismatch', '`protocol: any`', 'the only way to let another name through, and it says what is given up'],
+  ['sni_mismatch', 'host of the CONNECT', 'what the client has to change'],
   ['sni_missing', '`protocol: any`', 'an old client without SNI'],
   ['not_tls', '`protocol: any`', 'SSH and the like'],
-  ['ech_refused', '`inspection: { ech: pass }`', 'the setting that refused it'],
-  ['opening_timeout', '`limits.openingSeconds`', 'a server that speaks first'],
+  ['ech_refused', '`inspection.ech: pass`', 'the setting that refused it'],
+  ['opening_timeout', '`protocol: any`', 'a server that speaks first'],
   ['target_too_long', '`limits.targetBytes`', 'the limit'],
   ['head_too_large', '`limits.headBytes`', 'the limit'],
-  ['origin_certificate_invalid', '`inspection.upstreamCa`', 'a CA of the operator; there is no switch to name'],
   ['origin_timeout', '`limits.originSeconds`', 'the limit'],
 ] as const
 

@@ -1,0 +1,148 @@
+/*
+ * The relay proper: two connected stream sockets go in, bytes flow both ways in a thread of
+ * its own, one completion comes out. Plain C11 and Linux, no Node-API, so that a C harness
+ * runs exactly this code under the sanitizers.
+ *
+ * It knows nothing of policy, names or protocols. What is relayed was decided before.
+ *
+ * Threads: every function here may be called from any thread, except that create and
+ * destroy belong to one owner. The engine's thread touches sockets; nobody else does after
+ * `relay_add` took them. Times are milliseconds, sizes are bytes. Functions that can fail
+ * return a negative errno.
+ */
+#ifndef SALLYPORT_RELAY_H
+#define SALLYPORT_RELAY_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct relay_engine;
+
+/* Called in the engine's thread, never with a lock held, when the list of completions (or of
+ * openings) stops being empty; once until it has been drained. Must not block. */
+typedef void (*relay_notify)(void *user);
+
+struct relay_options {
+  /* Pipes (two descriptors each) for bulk transfer, 0 for the default of 128. At most a
+   * sixteenth of RLIMIT_NOFILE whatever is asked. Past it bulk goes by recv and send. */
+  uint32_t max_pipes;
+  /* True: no pipes at all (for tests and measurements of the fallback). */
+  bool no_splice;
+  /* Tunnels at once, ended but not yet drained ones included; 0 for the default of 65,536. */
+  uint32_t max_tunnels;
+  relay_notify notify;
+  void *user;
+};
+
+enum relay_ended_by {
+  /* This side closed first, or its connection failed (then `error` is set). */
+  RELAY_ENDED_CLIENT = 0,
+  RELAY_ENDED_ORIGIN = 1,
+  RELAY_ENDED_IDLE_TIMEOUT = 2,
+  RELAY_ENDED_LIFETIME = 3,
+  /* `relay_kill`; its reason is passed through. */
+  RELAY_ENDED_KILLED = 4,
+  /* The gateway's own trouble: memory, epoll. */
+  RELAY_ENDED_ERROR = 5,
+  /* `relay_dial` reached no address; `error` is the last errno other than ETIMEDOUT, or that. */
+  RELAY_ENDED_DIAL_FAILED = 6,
+  /* `relay_dial` has a connection; it is in `fd`, and the caller's from then on. */
+  RELAY_ENDED_DIALLED = 7,
+};
+
+struct relay_completion {
+  uint64_t id;
+  /* Bytes accepted by the origin's socket (up) and by the client's (down), initial bytes included. */
+  uint64_t bytes_up;
+  uint64_t bytes_down;
+  uint64_t duration_ms;
+  enum relay_ended_by ended_by;
+  int error;
+  uint32_t kill_reason;
+  /* Of a dial that succeeded: the index of the address, and the connected socket. Else -1. */
+  int address;
+  int fd;
+};
+
+struct relay_stats {
+  uint64_t bytes_up;
+  uint64_t bytes_down;
+  uint64_t idle_ms;
+};
+
+struct relay_totals {
+  uint64_t tunnels_open; /* and dials under way */
+  uint64_t bytes_up; /* of all tunnels, ended ones included; never falls */
+  uint64_t bytes_down;
+  uint64_t pipes; /* that exist now */
+};
+
+struct relay_tunnel_options {
+  uint32_t idle_ms;     /* without a byte either way; 0: no such deadline */
+  uint32_t lifetime_ms; /* 0: no such deadline */
+  /* Copied, counted, and sent before anything read from a socket. */
+  const void *to_origin;
+  uint32_t to_origin_bytes;
+  const void *to_client;
+  uint32_t to_client_bytes;
+};
+
+int relay_engine_create(const struct relay_options *options, struct relay_engine **engine);
+
+/* Stops the thread, waits for it, and ends every tunnel with a reset, as killed for this reason. Only
+ * draining and destroying are of use then; nothing is notified. */
+void relay_engine_stop(struct relay_engine *engine, uint32_t reason);
+
+/* Stops where that was not done, and frees. */
+void relay_engine_destroy(struct relay_engine *engine);
+
+/*
+ * Takes two connected stream sockets. On success returns an id in 1..2^53 that is not used
+ * again for a long time, and both descriptors belong to the engine; on failure they still
+ * belong to the caller. Errors: -ENOMEM, -ENOSPC (max_tunnels), -ESHUTDOWN, fcntl's.
+ */
+int64_t relay_add(struct relay_engine *engine, int client_fd, int origin_fd, const struct relay_tunnel_options *options);
+
+union relay_address {
+  struct sockaddr any;
+  struct sockaddr_in v4;
+  struct sockaddr_in6 v6;
+};
+
+#define RELAY_DIAL_ADDRESSES 8
+
+struct relay_dial_options {
+  /* To be tried in this order, all of them vetted: these and no others are connected to. */
+  const union relay_address *addresses;
+  uint32_t count;      /* 1 to RELAY_DIAL_ADDRESSES */
+  uint32_t dial_ms;    /* for the whole; not 0 */
+  uint32_t stagger_ms; /* head start of an address before the next is tried beside it (RFC 8305 section 5) */
+};
+
+/*
+ * Connects without relaying: the completion says RELAY_ENDED_DIALLED or how it failed. The first
+ * connection that comes up wins and the others are closed. `relay_kill` with the id gives up; a
+ * connection that came up just before is still handed over, and then is the caller's to close.
+ * The socket has TCP_NODELAY and keep-alive probes. Errors: -EINVAL, and those of `relay_add`.
+ */
+int64_t relay_dial(struct relay_engine *engine, const struct relay_dial_options *options);
+
+/* Asks for an end with a reset on both sides. 1: asked, 0: no such tunnel (any more), -ENOMEM. */
+int relay_kill(struct relay_engine *engine, uint64_t id, uint32_t reason);
+/* All that exist at the time of the call, and none that is added after it. Returns how many, or -ENOMEM. */
+int64_t relay_kill_all(struct relay_engine *engine, uint32_t reason);
+
+/* Live figures; false: no such tunnel. Works until the completion has been drained. */
+bool relay_tunnel_stats(struct relay_engine *engine, uint64_t id, struct relay_stats *stats);
+void relay_engine_totals(struct relay_engine *engine, struct relay_totals *totals);
+
+/* Moves up to `capacity` completions out; returns how many. */
+size_t relay_drain_completions(struct relay_engine *engine, struct relay_completion *batch, size_t capacity);
+
+/* original_dst.c: where a connection redirected by netfilter was going. */
+int relay_original_dst(int fd, struct sockaddr_storage *address);
+
+#endif

@@ -1,0 +1,367 @@
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { TunnelEnd } from '../../../src/core/audit-event.ts'
+import type { RelayOptions, RelayResult } from '../../../src/io/relay/stream-relay.ts'
+import { waitFor } from '../../support/gateway.ts'
+
+/** What every relay offers, however it moves the bytes. */
+export interface Relay {
+  readonly done: Promise<RelayResult>
+  readonly bytesUp: number
+  readonly bytesDown: number
+  end(endedBy: TunnelEnd): void
+}
+
+/** Takes over two connected sockets. */
+export type MakeRelay = (client: Socket, origin: Socket, options: RelayOptions) => Relay
+
+const NO_LIMITS: RelayOptions = { initialUp: Buffer.alloc(0), idleMs: 0, lifetimeMs: 0 }
+const MEGABYTE = 1024 * 1024
+
+/** What a relay must do, on real TCP connections: `client` and `origin` are the far ends, the relay stands between. */
+export function relaySuite(name: string, makeRelay: MakeRelay): void {
+  describe(name, () => {
+    let client: Socket
+    let origin: Socket
+    let toClient: Socket
+    let toOrigin: Socket
+    let relay: Relay
+
+    beforeEach(async () => {
+      ;[client, toClient] = await pair()
+      ;[origin, toOrigin] = await pair()
+    })
+    afterEach(() => {
+      for (const socket of [client, origin, toClient, toOrigin]) socket.destroy()
+    })
+
+    const start = (options: Partial<RelayOptions> = {}) => {
+      relay = makeRelay(toClient, toOrigin, { ...NO_LIMITS, ...options })
+    }
+
+    it('carries bytes both ways and counts them', async () => {
+      start()
+      client.write('hello')
+      expect(await readBytes(origin, 5)).toBe('hello')
+      origin.write('goodbye')
+      expect(await readBytes(client, 7)).toBe('goodbye')
+      client.end()
+      await once(origin.resume(), 'end')
+      origin.end()
+      expect(await relay.done).toEqual({ endedBy: 'client', bytesUp: 5, bytesDown: 7 })
+    })
+
+    it('sends what was held before anything that comes later', async () => {
+      client.write('later')
+      start({ initialUp: Buffer.from('first ') })
+      expect(await readBytes(origin, 11)).toBe('first later')
+      client.resetAndDestroy()
+      expect((await relay.done).bytesUp).toBe(11)
+    })
+
+    it('does not count what was written before it took over', async () => {
+      toClient.write('HTTP/1.1 200 OK\r\n\r\n')
+      start()
+      origin.end('abc')
+      await readBytes(client, 22)
+      client.end()
+      expect(await relay.done).toEqual({ endedBy: 'origin', bytesUp: 0, bytesDown: 3 })
+    })
+
+    for (const [side, other] of [
+      ['client', 'origin'],
+      ['origin', 'client'],
+    ] as const) {
+      const ends = () => (side === 'client' ? { near: client, far: origin } : { near: origin, far: client })
+
+      it(`passes an end of the ${side} on as an end, while the ${other} goes on`, async () => {
+        start()
+        const { near, far } = ends()
+        near.end('question')
+        const asked = await readToEnd(far)
+        expect(asked).toBe('question')
+        far.end('answer')
+        expect(await readToEnd(near)).toBe('answer')
+        expect((await relay.done).endedBy).toBe(side)
+      })
+
+      it(`passes on an end of the ${side} that came before it took over`, async () => {
+        const { near, far } = ends()
+        const gateway = side === 'client' ? toClient : toOrigin
+        near.end()
+        await once(gateway.resume(), 'end')
+        start()
+        expect(await readToEnd(far)).toBe('')
+        far.end()
+        expect((await relay.done).endedBy).toBe(side)
+      })
+
+      it(`passes a reset of the ${side} on as a reset`, async () => {
+        start()
+        const { near, far } = ends()
+        near.write('x')
+        await readBytes(far, 1)
+        const failure = failureOf(far)
+        near.resetAndDestroy()
+        expect(await failure).toBe('ECONNRESET')
+        expect((await relay.done).endedBy).toBe(side)
+      })
+
+      it(`ends when the ${side} is reset while the ${other} has stalled`, async () => {
+        start()
+        const { near, far } = ends()
+        far.pause()
+        near.write(Buffer.alloc(16 * MEGABYTE))
+        await waitFor(() => (near.writableLength > 0 ? true : undefined), 'push back')
+        await quiet(() => near.writableLength)
+        near.resetAndDestroy()
+        // Nobody reads from the side that was reset while the other is stalled: it shows when that one goes on. libuv takes a reset
+        // that is met behind unread bytes for an end, so here either may be passed on.
+        expect(['ECONNRESET', 'end']).toContain(await failureOf(far))
+        far.end()
+        expect((await relay.done).endedBy).toBe(side)
+      })
+
+      it(`ends when the ${side} was gone before it took over`, async () => {
+        const gateway = side === 'client' ? toClient : toOrigin
+        gateway.on('error', () => {})
+        gateway.destroy()
+        await once(gateway, 'close')
+        start({ initialUp: Buffer.from('held') })
+        const { far } = ends()
+        await failureOf(far)
+        expect((await relay.done).endedBy).toBe(side)
+      })
+
+      it(`ends when the ${side} goes in the very moment`, async () => {
+        const gateway = side === 'client' ? toClient : toOrigin
+        gateway.destroy()
+        start()
+        const { far } = ends()
+        await failureOf(far)
+        expect((await relay.done).endedBy).toBe(side)
+      })
+
+      it(`carries 50 MB from the ${side} to a slow reader in bounded memory`, async () => {
+        start()
+        const { near, far } = ends()
+        const total = 50 * MEGABYTE
+        const chunk = Buffer.alloc(MEGABYTE, 0xa5)
+        let sent = 0
+        const feed = () => {
+          while (sent < total) {
+            sent += chunk.length
+            if (!near.write(chunk)) return
+          }
+          near.end()
+        }
+        near.on('drain', feed)
+        far.pause()
+        feed()
+        await quiet(() => near.bytesWritten - near.writableLength)
+        // Whatever the kernel took, the relay itself holds no more than its streams' buffers.
+        expect(
+          toClient.readableLength + toClient.writableLength + toOrigin.readableLength + toOrigin.writableLength,
+        ).toBeLessThan(MEGABYTE)
+        expect(sent).toBeLessThan(total)
+        let received = 0
+        far.on('data', (bytes: Buffer) => {
+          received += bytes.length
+          far.pause()
+          setImmediate(() => far.resume())
+        })
+        far.resume()
+        await once(far, 'end')
+        expect(received).toBe(total)
+        far.end()
+        const result = await relay.done
+        expect(side === 'client' ? result.bytesUp : result.bytesDown).toBe(total)
+      })
+    }
+
+    it('carries both ways at once without one waiting for the other', async () => {
+      start()
+      const size = 8 * MEGABYTE
+      client.end(Buffer.alloc(size, 1))
+      origin.end(Buffer.alloc(size, 2))
+      const [up, down] = await Promise.all([countToEnd(origin), countToEnd(client)])
+      expect([up, down]).toEqual([size, size])
+      expect(await relay.done).toMatchObject({ bytesUp: size, bytesDown: size })
+    })
+
+    it('keeps a tunnel that is half closed for as long as the other half moves', async () => {
+      start({ idleMs: 400 })
+      client.end()
+      await once(origin.resume(), 'end')
+      for (let round = 0; round < 6; round++) {
+        origin.write('.')
+        await readBytes(client, 1)
+        await pause(100)
+      }
+      origin.end()
+      expect(await relay.done).toMatchObject({ endedBy: 'client', bytesDown: 6 })
+    })
+
+    it('ends an idle tunnel, in order, to both sides', async () => {
+      start({ idleMs: 100 })
+      client.write('x')
+      await readBytes(origin, 1)
+      const ends = [readToEnd(client), readToEnd(origin)]
+      expect(await Promise.all(ends)).toEqual(['', ''])
+      expect((await relay.done).endedBy).toBe('idle_timeout')
+    })
+
+    it('does not call a tunnel idle that moves one way', async () => {
+      for (const [from, to] of [
+        [client, origin],
+        [origin, client],
+      ] as const) {
+        if (relay === undefined || from === client) start({ idleMs: 300 })
+        for (let round = 0; round < 5; round++) {
+          from.write('x')
+          await readBytes(to, 1)
+          await pause(100)
+        }
+      }
+      client.resetAndDestroy()
+      expect((await relay.done).endedBy).toBe('client')
+    })
+
+    it('ends a tunnel at the end of its lifetime though it moves', async () => {
+      start({ lifetimeMs: 200 })
+      const ticking = setInterval(() => client.write('x'), 20)
+      origin.resume()
+      client.resume()
+      try {
+        expect((await relay.done).endedBy).toBe('lifetime')
+      } finally {
+        clearInterval(ticking)
+      }
+    })
+
+    it('ends when it is told to, also with a reader that has stalled', async () => {
+      start()
+      origin.pause()
+      client.write(Buffer.alloc(16 * MEGABYTE))
+      await quiet(() => client.bytesWritten - client.writableLength)
+      const started = performance.now()
+      relay.end('drain')
+      expect((await relay.done).endedBy).toBe('drain')
+      expect(performance.now() - started).toBeLessThan(3_000)
+    })
+
+    it('says once why it ended, however often it is told', async () => {
+      start()
+      let settled = 0
+      void relay.done.then(() => settled++)
+      relay.end('policy_changed')
+      relay.end('drain')
+      client.destroy()
+      origin.destroy()
+      relay.end('lifetime')
+      expect((await relay.done).endedBy).toBe('policy_changed')
+      relay.end('drain')
+      await pause(20)
+      expect(settled).toBe(1)
+    })
+
+    it('closes both of its sockets', async () => {
+      start({ idleMs: 60_000, lifetimeMs: 60_000 })
+      client.write('x')
+      await readBytes(origin, 1)
+      client.resetAndDestroy()
+      origin.resume()
+      await relay.done
+      expect([toClient.destroyed, toOrigin.destroyed]).toEqual([true, true])
+    })
+
+    it('leaves no timer behind', async () => {
+      start({ idleMs: 60_000, lifetimeMs: 60_000 })
+      const before = timers()
+      client.end()
+      origin.end()
+      client.resume()
+      origin.resume()
+      await relay.done
+      await pause(20)
+      expect(timers()).toBeLessThan(before)
+    })
+
+    it('does not fall over an error after its end', async () => {
+      start()
+      client.resetAndDestroy()
+      origin.resume()
+      await relay.done
+      expect(() => toClient.emit('error', new Error('late'))).not.toThrow()
+      expect(() => toOrigin.emit('error', new Error('late'))).not.toThrow()
+    })
+  })
+}
+
+/** Two ends of one TCP connection; the second is the gateway's. */
+async function pair(): Promise<[Socket, Socket]> {
+  const server = createServer({ allowHalfOpen: true, noDelay: true }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  const port = address !== null && typeof address === 'object' ? address.port : 0
+  const far = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  const [near] = (await once(server, 'connection')) as [Socket]
+  server.close()
+  far.on('error', () => {})
+  return [far, near]
+}
+
+async function readBytes(socket: Socket, count: number): Promise<string> {
+  let text = ''
+  const onData = (chunk: Buffer) => {
+    text += chunk.toString('latin1')
+  }
+  socket.on('data', onData)
+  socket.resume()
+  await waitFor(() => (text.length >= count ? true : undefined), `${count} bytes`)
+  socket.off('data', onData)
+  socket.pause()
+  return text
+}
+
+async function readToEnd(socket: Socket): Promise<string> {
+  const chunks: Buffer[] = []
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+  socket.resume()
+  if (!socket.readableEnded) await once(socket, 'end')
+  return Buffer.concat(chunks).toString('latin1')
+}
+
+async function countToEnd(socket: Socket): Promise<number> {
+  let count = 0
+  socket.on('data', (chunk: Buffer) => {
+    count += chunk.length
+  })
+  await once(socket, 'end')
+  return count
+}
+
+/** The code of the error that a reader of this socket sees, or `end`. */
+function failureOf(socket: Socket): Promise<string> {
+  socket.resume()
+  return new Promise((resolve) => {
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'))
+    socket.once('end', () => resolve('end'))
+  })
+}
+
+/** Resolves once a number stands still. */
+async function quiet(look: () => number): Promise<void> {
+  let last = look()
+  let same = 0
+  await waitFor(() => {
+    same = look() === last ? same + 1 : 0
+    last = look()
+    return same >= 10 ? true : undefined
+  }, 'a number to stand still')
+}
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+
+const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length
