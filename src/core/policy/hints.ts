@@ -104,7 +104,7 @@ function certificateHint({ host, port }: EgressRequest, { reason, detail }: Deni
   const address = formatAuthority({ host, port })
   const serverName = host.kind === 'name' ? ` -servername ${host.name}` : ''
   return {
-    text: `${detail ?? 'the certificate is not valid'}; see it with \`openssl s_client -connect ${address}${serverName}\``,
+    text: `${detail ?? 'the certificate is not valid'}; a CA of your own is trusted with \`inspection.upstreamCa\`; see the certificate with \`openssl s_client -connect ${address}${serverName}\``,
     remedy: { kind: 'none', name: reason },
   }
 }
@@ -163,8 +163,16 @@ function withKnown(hint: Hint, known: Hint | undefined): Hint {
 function knownHint(policy: Policy, host: Host, port: number): Hint | undefined {
   const known = policy.known.find(host).find(({ ports }) => ports === undefined || ports.includes(port))
   if (known === undefined) return undefined
-  const text = known.say.replaceAll('{host}', host.text).replaceAll('{port}', String(port))
-  return { text, remedy: { kind: known.remedy.kind, name: known.remedy.name } }
+  return { text: filled(known, host, port), remedy: { kind: known.remedy.kind, name: known.remedy.name } }
+}
+
+/** What `config/hints.yaml` says of a destination. */
+export function knownText(policy: Policy, host: Host, port: number): string | undefined {
+  return knownHint(policy, host, port)?.text
+}
+
+function filled({ say }: KnownDestination, host: Host, port: number): string {
+  return say.replaceAll('{host}', host.text).replaceAll('{port}', String(port))
 }
 
 function inspectionHint(host: Host, port: number, entry: Entry | undefined): Hint {
