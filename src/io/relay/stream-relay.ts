@@ -5,6 +5,8 @@ import { breakOff } from './reset.ts'
 export interface RelayOptions {
   /** Sent to the origin before anything else the client sends. */
   readonly initialUp: Buffer
+  /** Sent to the client before anything else the origin sends. */
+  readonly initialDown?: Buffer
   /** Without a byte either way for so long, the tunnel ends; 0 is without limit. */
   readonly idleMs: number
   /** The tunnel ends after so long whatever it does; 0 is without limit. */
@@ -53,6 +55,7 @@ export class StreamRelay {
     this.#watch(client, origin, 'client')
     this.#watch(origin, client, 'origin')
     if (options.initialUp.length > 0) origin.write(options.initialUp)
+    if (options.initialDown !== undefined && options.initialDown.length > 0) client.write(options.initialDown)
     this.#join(client, origin)
     this.#join(origin, client)
   }
