@@ -20,6 +20,7 @@ const MAY_BE: readonly (readonly [pattern: RegExp, purpose: string])[] = [
   [/^config\/hints\.yaml$/, 'the known destinations'],
   [/^config\/catalogue\/\d{4}-\d\d-\d\d\/[a-z-]+\.yaml$/, 'the documented hosts'],
   [/^config\/[a-z-]+\.schema\.json$/, 'editors and log pipelines'],
+  [/^native\/([a-z0-9_]+\.[ch]|build\.mjs|index\.d\.ts)$/, 'the kernel relay, built at install'],
 ]
 
 /** What it cannot do without. */
@@ -32,6 +33,9 @@ const MUST_BE = [
   'config/hints.yaml',
   'config/catalogue/2021-07-29/edition.yaml',
   'config/catalogue/2021-07-29/hosts.yaml',
+  'native/build.mjs',
+  'native/addon.c',
+  'native/relay.h',
 ] as const
 
 interface Packed {
