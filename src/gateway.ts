@@ -158,7 +158,8 @@ export class Gateway {
       const admin = await this.#services.admin.start(listen.admin)
       const proxy = await this.#proxy.start(listen.proxy)
       this.#bound = { proxy, metrics, admin }
-      this.#phase = 'serving'
+      // Told to end in the meantime, it is on its way there.
+      if (this.#phase === 'starting') this.#phase = 'serving'
       return this.#bound
     } catch (error) {
       await this.stop()
