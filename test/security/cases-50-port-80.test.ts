@@ -95,7 +95,7 @@ describe('HTTP inside a tunnel to port 80', () => {
     'two Hosts': get('/', 'allowed.test', 'Host: evil.test\r\n'),
     'no Host': 'GET / HTTP/1.1\r\n\r\n',
     'HTTP/1.0 without Host': 'GET / HTTP/1.0\r\n\r\n',
-    'a CL.TE body': get('/', 'allowed.test', 'Content-Length: 3\r\nTransfer-Encoding: chunked\r\n') + '0\r\n\r\n',
+    'a CL.TE body': `${get('/', 'allowed.test', 'Content-Length: 3\r\nTransfer-Encoding: chunked\r\n')}0\r\n\r\n`,
     'zero bytes': Buffer.alloc(100),
   }
   for (const [name, bytes] of Object.entries(noHttp)) {
