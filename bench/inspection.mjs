@@ -1,6 +1,7 @@
 // Inspected requests per CPU second of the proxy, against Squid's (`ssl_bump`), in one run.
 //
-//   npm run build && node bench/inspection.mjs [--rounds 5] [--seconds 3] [--clients 32] [--node PATH] [--profile FOLDER]
+//   npm run build && node bench/inspection.mjs [--rounds 5] [--seconds 3] [--clients 32] [--only new|kept] [--node PATH]
+//     [--profile FOLDER]
 //
 // Wants Linux with two cores, `openssl`, and Squid with TLS (Debian: squid-openssl; without it only Sallyport is measured). Both
 // proxies end the client's TLS with a certificate of the same CA, allow the same host and path, verify the same origin, write a
@@ -39,6 +40,7 @@ const { values: options } = parseArgs({
     seconds: { type: 'string', default: '3' },
     clients: { type: 'string', default: '32' },
     node: { type: 'string', default: process.execPath },
+    only: { type: 'string' },
     profile: { type: 'string' },
     origin: { type: 'string' },
   },
@@ -67,7 +69,8 @@ async function main() {
     else console.log('no Squid with TLS here (Debian: squid-openssl): Sallyport alone')
     execFileSync('taskset', ['-a', '-p', '-c', '1', String(process.pid)], { stdio: 'ignore' })
     for (const proxy of proxies) await checkEnforcement(proxy, setting)
-    for (const scenario of ['new', 'kept']) report(scenario, await measure(scenario, proxies, setting))
+    for (const scenario of options.only === undefined ? ['new', 'kept'] : [options.only])
+      report(scenario, await measure(scenario, proxies, setting))
     if (options.profile !== undefined) {
       proxies[0].child.kill('SIGTERM')
       await new Promise((resolve) => proxies[0].child.once('exit', resolve))

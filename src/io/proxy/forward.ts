@@ -78,7 +78,7 @@ export class Forwarder {
   async #send(request: ForwardRequest, plan: ForwardPlan, destination: Destination, deadline: number): Promise<void> {
     const { exchange, req, res, responder, head } = request
     const agent = this.#pool.agentFor(exchange.generation.number, plan, destination)
-    const isKept = agent.hasIdle && exchange.connection.session?.dialled === undefined
+    const isKept = agent.hasIdle && mayUseKept(request, plan)
     // From here to `web` nothing may wait where a kept connection is counted on: another request could take it.
     if (!isKept) {
       const connected = await this.#connect(request, destination, deadline)
@@ -202,9 +202,8 @@ export class Forwarder {
       if (!responder.gone) flight.brokenBy = 'origin'
       return responder.abort()
     }
-    const isReplayable = plan.framing.kind === 'none' && IDEMPOTENT.has(head.method)
     const wasDead = proxyReq?.reusedSocket === true && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
-    if (!flight.isFresh && wasDead && isReplayable) {
+    if (!flight.isFresh && wasDead && isReplayable(head, plan)) {
       this.#flights.delete(req)
       // The others that were kept are no younger.
       this.#pool.agentFor(exchange.generation.number, plan, flight.destination).closeIdle()
@@ -226,6 +225,23 @@ function bytesThrough(socket: Socket): Flight['relayed'] {
 }
 
 class OriginTimeout extends Error {}
+
+/**
+ * A kept connection may have died unseen. A request that cannot be sent again rather takes the one that was made for its tunnel,
+ * if that is still to be had; any other lets that one go.
+ */
+function mayUseKept({ exchange, head }: ForwardRequest, plan: ForwardPlan): boolean {
+  const { session } = exchange.connection
+  if (session?.dialled === undefined) return true
+  if (!isReplayable(head, plan)) return false
+  session.dialled.socket.destroy()
+  session.dialled = undefined
+  return true
+}
+
+function isReplayable({ method }: RequestHead, { framing }: ForwardPlan): boolean {
+  return framing.kind === 'none' && IDEMPOTENT.has(method)
+}
 
 function refuse({ exchange, responder }: ForwardRequest, refusal: Refusal): void {
   responder.answer(exchange.refuse(refusal))
