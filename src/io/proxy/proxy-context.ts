@@ -1,5 +1,5 @@
-import type { Logger } from '../telemetry/log.ts'
 import type { Relay } from '../relay/relay.ts'
+import type { Logger } from '../telemetry/log.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Admission } from './admission.ts'
 import type { Dialer } from './dial.ts'
