@@ -8,6 +8,7 @@ import { type EntriesOptions, entries } from './entries.ts'
 import { type ExplainOptions, explain } from './explain.ts'
 import { type HealthOptions, health } from './health.ts'
 import { chosenConfig } from './shipped-config.ts'
+import type { SuggestOptions } from './suggest.ts'
 
 /** The command line: what can be asked, and its help. Each command is a function in a file of its own. */
 
@@ -76,6 +77,16 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
   )
     .option('--json', 'print JSON')
     .action(async (options: EntriesOptions) => settle(await entries(options, io)))
+  command('suggest', 'say what would let out what audit logs show as refused: YAML for the config file', EXAMPLES.suggest)
+    .argument('<log...>', 'audit logs of one gateway or several; `-` is standard input')
+    .option('--min-count <n>', 'leave out what was refused fewer times (default: 1)')
+    .option('--since <time>', 'leave out what was before: `2026-11-22T08:00:00Z`, or `24h`, `7d` ago')
+    .option('--json', 'print JSON')
+    .action(async (logs: string[], options: SuggestOptions) => {
+      // With it comes the Public Suffix List, which no other command needs.
+      const { suggest } = await import('./suggest.ts')
+      settle(await suggest(logs, options, io))
+    })
   command('health', 'ask the running gateway whether it is ready; exit 1 where it is not', EXAMPLES.health).action(
     async (options: HealthOptions) => settle(await health(options, io)),
   )
@@ -129,6 +140,10 @@ const EXAMPLES = {
   entries: [
     ['sallyport entries | less -S', ''],
     ["sallyport entries --json | jq -r '.[].patterns[].host'", ''],
+  ],
+  suggest: [
+    ['sallyport suggest --config gateway.yaml /var/log/sallyport/*.jsonl > suggested.yaml', ''],
+    ['kubectl logs deploy/sallyport | sallyport suggest --config gateway.yaml --min-count 5 -', ''],
   ],
   ca: [
     ['sallyport ca init --config gateway.yaml', ''],

@@ -2,6 +2,7 @@ import { type ListenAddress, parseListenAddress } from './listen-address.ts'
 import { type Cidr, CidrSet, parseCidr } from './names/cidr.ts'
 import { type Hostname, parseHostname } from './names/hostname.ts'
 import { type IpAddress, parseIp } from './names/ip.ts'
+import { REGION_NAME } from './policy/catalogue.ts'
 import { MODES } from './policy/enforce.ts'
 import { CLOUDS, PROTOCOLS } from './policy/entry.ts'
 import { parseHostPattern } from './policy/host-pattern.ts'
@@ -158,7 +159,7 @@ export const configSchema = z.strictObject({
   workspace: z
     .strictObject({
       regions: z
-        .array(z.string().regex(/^[a-z0-9]+$/, 'a region is written as in `eastus2`'))
+        .array(z.string().regex(REGION_NAME, 'a region is written as in `eastus2`'))
         .default([])
         .describe('regions of the workspace'),
       storageAccounts: azureName('storage accounts of the workspace; `"*"` is every account there is'),

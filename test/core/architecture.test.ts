@@ -15,7 +15,7 @@ interface Part {
 
 const PARTS: Readonly<Record<string, Part>> = {
   base: {
-    files: /^src\/core\/(result|schema|problem)\.ts$/,
+    files: /^src\/core\/(result|schema|problem|grouped)\.ts$/,
     mayUse: [],
     why: 'everything stands on it, so it stands on nothing',
   },
@@ -31,7 +31,7 @@ const PARTS: Readonly<Record<string, Part>> = {
     why: 'a decision must be reproducible from the policy and the request alone',
   },
   settings: {
-    files: /^src\/core\/(config|listen-address|audit-event)\.ts$/,
+    files: /^src\/core\/(config|listen-address|audit-event|audit-record)\.ts$/,
     mayUse: ['base', 'names', 'policy'],
     why: 'the config and the audit event are schemas over the words of the core',
   },

@@ -18,6 +18,7 @@ const MAY_BE: readonly (readonly [pattern: RegExp, purpose: string])[] = [
   [/^dist\/(?!cli\/generate\.)([a-z0-9-]+\/)*[a-z0-9-]+\.d\.ts$/, 'the library'],
   [/^config\/gateway\.yaml$/, 'the config it runs with as it stands'],
   [/^config\/hints\.yaml$/, 'the known destinations'],
+  [/^config\/shared-suffixes\.yaml$/, 'the suffixes that many customers share'],
   [/^config\/catalogue\/\d{4}-\d\d-\d\d\/[a-z-]+\.yaml$/, 'the documented hosts'],
   [/^config\/[a-z-]+\.schema\.json$/, 'editors and log pipelines'],
   [/^native\/([a-z0-9_]+\.[ch]|build\.mjs|index\.d\.ts)$/, 'the kernel relay, built at install'],

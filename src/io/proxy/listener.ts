@@ -106,6 +106,7 @@ export class ProxyListener {
   stop(): void {
     this.#server.close()
     this.#server.closeIdleConnections()
+    this.#http2.stop()
   }
 
   /** Closes everything at once. */
@@ -177,9 +178,13 @@ export class ProxyListener {
   #exchange(connection: ClientConnection, kind: RequestKind): Exchange {
     const { telemetry, gateway } = this.#context
     const exchange = new Exchange(telemetry, gateway, this.#context.generation(), connection, kind)
-    exchange.parent = connection.session?.parent
-    // Whatever the request says, it is about this host; a request that is let through names it again.
-    exchange.target = connection.session?.authority
+    const { session } = connection
+    if (session !== undefined) {
+      session.wasUsed = true
+      exchange.parent = session.parent
+      // Whatever the request says, it is about this host.
+      exchange.target = session.authority
+    }
     this.#context.exchanges.add(exchange)
     return exchange
   }

@@ -4,6 +4,8 @@ import type { TunnelEnd } from '../../core/audit-event.ts'
 export interface RelayOptions {
   /** Sent to the origin before anything else the client sends. */
   readonly initialUp: Buffer
+  /** Sent to the client before anything else the origin sends. */
+  readonly initialDown?: Buffer
   /** Without a byte either way for so long, the tunnel ends; 0 is without limit. */
   readonly idleMs: number
   /** The tunnel ends after so long whatever it does; 0 is without limit. */

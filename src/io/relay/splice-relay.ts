@@ -46,17 +46,18 @@ export class SpliceRelay implements Relay {
   }
 
   /** The recipe of `native/index.d.ts`: from the last read to `destroy` the event loop does not turn. */
-  #handOver(client: Socket, origin: Socket, { initialUp, idleMs, lifetimeMs }: RelayOptions): SplicedTunnel | undefined {
+  #handOver(client: Socket, origin: Socket, options: RelayOptions): SplicedTunnel | undefined {
     const clientFd = descriptorOf(client)
     const originFd = descriptorOf(origin)
     if (clientFd < 0 || originFd < 0) return undefined
+    const { initialUp, initialDown = NO_BYTES, idleMs, lifetimeMs } = options
     const up = withUnread(client, initialUp)
-    const down = withUnread(origin, NO_BYTES)
+    const down = withUnread(origin, initialDown)
     const id = this.#native.relay(clientFd, originFd, up, down, idleMs, lifetimeMs, false)
     if (id < 0) {
       // Nothing was done to the sockets: streams carry on with what was taken out of them.
       if (up.length > initialUp.length) client.unshift(up.subarray(initialUp.length))
-      if (down.length > 0) origin.unshift(down)
+      if (down.length > initialDown.length) origin.unshift(down.subarray(initialDown.length))
       return undefined
     }
     for (const socket of [client, origin]) {

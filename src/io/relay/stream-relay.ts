@@ -45,6 +45,7 @@ export class StreamRelay implements RelayHandle {
     this.#watch(client, origin, 'client')
     this.#watch(origin, client, 'origin')
     if (options.initialUp.length > 0) origin.write(options.initialUp)
+    if (options.initialDown !== undefined && options.initialDown.length > 0) client.write(options.initialDown)
     this.#join(client, origin)
     this.#join(origin, client)
   }

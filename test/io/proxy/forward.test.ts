@@ -53,13 +53,12 @@ describe('interim answers', () => {
     expect(events).toHaveLength(1)
   })
 
-  it('of 101 that nobody asked for are a fault of the origin', async () => {
-    lab = await startLab({
-      origin: await Origin.answering('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n'),
+  for (const fields of ['Connection: Upgrade\r\nUpgrade: h2c\r\n', ''])
+    it(`of 101 that nobody asked for are a fault of the origin: ${JSON.stringify(fields)}`, async () => {
+      lab = await startLab({ origin: await Origin.answering(`HTTP/1.1 101 Switching Protocols\r\n${fields}\r\n`) })
+      const { answers } = await attack(lab, request('GET', '/', CLOSE))
+      expect(answers).toMatchObject([{ status: 502, reasonPhrase: 'origin_protocol_error' }])
     })
-    const { answers } = await attack(lab, request('GET', '/', CLOSE))
-    expect(answers).toMatchObject([{ status: 502, reasonPhrase: 'origin_protocol_error' }])
-  })
 })
 
 describe('trailers', () => {
