@@ -37,6 +37,10 @@ const cidrSet = (doc: string) =>
     .prefault([])
     .transform((cidrs: readonly Cidr[]) => CidrSet.of(cidrs))
     .describe(doc)
+
+export const RELAY_SETTINGS = ['auto', 'portable'] as const
+export type RelaySetting = (typeof RELAY_SETTINGS)[number]
+
 const port = z.int().min(1).max(65535)
 const seconds = (value: number, doc: string) => z.number().min(0).max(31_536_000).default(value).describe(`${doc} (seconds)`)
 const deadline = (value: number, doc: string) => z.number().positive().max(31_536_000).default(value).describe(`${doc} (seconds)`)
@@ -247,6 +251,12 @@ export const configSchema = z.strictObject({
     .prefault({})
     .describe('what happens when the config changes'),
   stateDirectory: z.string().min(1).default('state').describe("the gateway's own files"),
+  relay: z
+    .enum(RELAY_SETTINGS)
+    .default('auto')
+    .describe(
+      'what moves the bytes of tunnels: `auto` is the kernel relay where it was built at install, `portable` is Node alone',
+    ),
   workers: z.literal(1).default(1).describe('processes that share the work'),
   audit: z
     .strictObject({
@@ -287,7 +297,6 @@ export const NOT_AVAILABLE_YET: readonly string[] = [
   'groups',
   'hooks',
   'include',
-  'relay',
   'serviceTags',
   'subnet',
   'upstream',

@@ -91,7 +91,7 @@ describe('case 6: payload before the upgrade is accepted', () => {
   it('is held, and reaches the origin after its 101', async () => {
     lab = await silent()
     const client = await RawClient.connect(lab.gateway.port)
-    client.send(upgrade() + 'early ')
+    client.send(`${upgrade()}early `)
     const origin = await asked()
     client.send('bytes')
     expect(lab.origin.text).not.toContain('early')

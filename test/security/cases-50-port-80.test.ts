@@ -29,7 +29,7 @@ async function tunnel(host = 'allowed.test', early = ''): Promise<RawClient> {
 
 const inside = (client: RawClient) => readAnswers(client.text.slice(ESTABLISHED.length), [], false)
 
-describe('HTTP inside a tunnel to port 80', () => {
+describe('case 50: HTTP inside a tunnel to port 80', () => {
   it('serves several requests on one connection, each with its own audit line under the tunnel’s', async () => {
     const client = await tunnel()
     client.send(get('/1'))
@@ -95,7 +95,7 @@ describe('HTTP inside a tunnel to port 80', () => {
     'two Hosts': get('/', 'allowed.test', 'Host: evil.test\r\n'),
     'no Host': 'GET / HTTP/1.1\r\n\r\n',
     'HTTP/1.0 without Host': 'GET / HTTP/1.0\r\n\r\n',
-    'a CL.TE body': get('/', 'allowed.test', 'Content-Length: 3\r\nTransfer-Encoding: chunked\r\n') + '0\r\n\r\n',
+    'a CL.TE body': `${get('/', 'allowed.test', 'Content-Length: 3\r\nTransfer-Encoding: chunked\r\n')}0\r\n\r\n`,
     'zero bytes': Buffer.alloc(100),
   }
   for (const [name, bytes] of Object.entries(noHttp)) {

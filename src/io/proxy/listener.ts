@@ -36,6 +36,8 @@ export class ProxyListener {
   #http2: Http2Inside
   readonly #connections = new WeakMap<Socket, ClientConnection>()
   readonly #sockets = new Set<Socket>()
+  #maxConnections: number
+  #handedOver = 0
 
   constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits) {
     this.name = name
@@ -56,7 +58,8 @@ export class ProxyListener {
     })
     // Node would silently drop the fields past 2,000; ours are counted and refused.
     this.#server.maxHeadersCount = 0
-    this.#server.maxConnections = limits.connections
+    this.#maxConnections = limits.connections
+    this.#boundConnections()
     this.#http2 = this.#http2Inside(limits)
     this.#listen()
   }
@@ -67,8 +70,20 @@ export class ProxyListener {
     Object.assign(this.#server, { maxHeaderSize: limits.targetBytes + limits.headBytes })
     this.#server.headersTimeout = limits.headSeconds * 1000
     this.#server.keepAliveTimeout = limits.keepAliveSeconds * 1000
-    this.#server.maxConnections = limits.connections
+    this.#maxConnections = limits.connections
+    this.#boundConnections()
     this.#http2 = this.#http2Inside(limits)
+  }
+
+  /** So many of this listener's connections are tunnels that Node does not see any more; they count all the same. */
+  handedOver(tunnels: number): void {
+    this.#handedOver = tunnels
+    this.#boundConnections()
+  }
+
+  #boundConnections(): void {
+    // To Node 20 nought would be no bound at all.
+    this.#server.maxConnections = Math.max(1, this.#maxConnections - this.#handedOver)
   }
 
   #http2Inside(limits: Limits): Http2Inside {

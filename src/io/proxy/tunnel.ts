@@ -5,7 +5,6 @@ import { letsThrough } from '../../core/policy/enforce.ts'
 import { judgeHello } from '../../core/policy/judge-opening.ts'
 import { err, type Result } from '../../core/result.ts'
 import { ACCESS_DENIED_ALERT } from '../../core/wire/client-hello.ts'
-import { StreamRelay } from '../relay/stream-relay.ts'
 import type { Inspection } from '../tls/inspection.ts'
 import { type ClientHandshakeCause, interceptTls } from '../tls/intercept.ts'
 import { ClientConnection, type HttpSession } from './client-connection.ts'
@@ -190,7 +189,7 @@ class Tunnel {
   /** Relays until both sides have ended. */
   async #carry(dialled: Dialled): Promise<void> {
     const { limits } = this.#exchange.generation.config
-    const relay = new StreamRelay(this.#socket, dialled.socket, {
+    const relay = this.#context.relay.start(this.#socket, dialled.socket, {
       initialUp: this.#held.release(),
       idleMs: limits.tunnelIdleSeconds * 1000,
       lifetimeMs: limits.tunnelLifetimeSeconds * 1000,

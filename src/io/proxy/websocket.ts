@@ -3,7 +3,6 @@ import type { Socket } from 'node:net'
 import { parseIp } from '../../core/names/ip.ts'
 import { type Field, requestFields, responseFields } from '../../core/wire/fields.ts'
 import { breakOff } from '../relay/reset.ts'
-import { StreamRelay } from '../relay/stream-relay.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { type ForwardPlan, planForward } from './forward-plan.ts'
@@ -183,7 +182,7 @@ async function carry(
   ]
   socket.write(formatHead(message, fields))
   origin.setTimeout(0)
-  const relay = new StreamRelay(socket, origin, {
+  const relay = context.relay.start(socket, origin, {
     initialUp: held.release(),
     initialDown: head,
     idleMs: limits.tunnelIdleSeconds * 1000,
