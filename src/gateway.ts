@@ -1,10 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { hostname, networkInterfaces } from 'node:os'
+import { hostname } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import type { Config } from './core/config.ts'
 import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
-import { type IpAddress, parseIp } from './core/names/ip.ts'
-import { isLoopback, isUnspecified } from './core/names/special-purpose.ts'
 import { inspectedHosts } from './core/policy/inspected-hosts.ts'
 import type { Policy } from './core/policy/policy.ts'
 import type { Result } from './core/result.ts'
@@ -18,6 +16,7 @@ import { Forwarder } from './io/proxy/forward.ts'
 import type { Generation } from './io/proxy/generation.ts'
 import { ProxyListener } from './io/proxy/listener.ts'
 import { OriginPool } from './io/proxy/origin-pool.ts'
+import { isListener } from './io/proxy/own-listener.ts'
 import type { ProxyContext } from './io/proxy/proxy-context.ts'
 import { recheckTunnels } from './io/proxy/recheck.ts'
 import { Resolver, type ResolverOptions } from './io/proxy/resolver.ts'
@@ -158,7 +157,8 @@ export class Gateway {
       const admin = await this.#services.admin.start(listen.admin)
       const proxy = await this.#proxy.start(listen.proxy)
       this.#bound = { proxy, metrics, admin }
-      this.#phase = 'serving'
+      // Told to end in the meantime, it is on its way there.
+      if (this.#phase === 'starting') this.#phase = 'serving'
       return this.#bound
     } catch (error) {
       await this.stop()
@@ -363,7 +363,7 @@ export class Gateway {
     const dialer = new Dialer({
       resolver: this.#resolver,
       dialMs: () => this.#generation.config.limits.dialSeconds * 1000,
-      isOwnListener: (address, port) => this.#isOwnListener(address, port),
+      isOwnListener: (address, port) => isListener(Object.values(this.#bound ?? {}), address, port),
       onDialled: (outcome, seconds) => metrics.dialSeconds.observe({ outcome }, seconds),
     })
     return {
@@ -379,14 +379,6 @@ export class Gateway {
       via: `sallyport-${randomBytes(6).toString('hex')}`,
       isDraining: () => this.#refusesNew,
     }
-  }
-
-  /** A listener on every address is met on each of this host's own. */
-  #isOwnListener(address: IpAddress, port: number): boolean {
-    return Object.values(this.#bound ?? {}).some(
-      (own: ListenAddress) =>
-        own.port === port && (own.address.text === address.text || (isUnspecified(own.address) && isOwnAddress(address))),
-    )
   }
 
   #describePolicy(): void {
@@ -441,10 +433,4 @@ function wait(ms: number): Promise<void> {
   return new Promise((resolve) => {
     setTimeout(resolve, ms).unref()
   })
-}
-
-function isOwnAddress(address: IpAddress): boolean {
-  if (isLoopback(address) || isUnspecified(address)) return true
-  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
-  return own.some((candidate) => parseIp(candidate.address.replace(/%.*$/, ''))?.text === address.text)
 }

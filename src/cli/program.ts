@@ -4,6 +4,7 @@ import { VERSION } from '../version.ts'
 import { type CaInitOptions, type CaShowOptions, caInit, caShow } from './ca.ts'
 import { type CheckOptions, check } from './check.ts'
 import { type CommandIo, EXIT, terminalColumns } from './command-io.ts'
+import type { DoctorOptions } from './doctor.ts'
 import { type EntriesOptions, entries } from './entries.ts'
 import { type EnvOptions, env } from './env.ts'
 import { PLACE_NAMES } from './env-places.ts'
@@ -94,6 +95,20 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
     .option('--proxy <url>', 'where clients reach the gateway, as in `http://10.0.0.4:3128`', nonEmpty)
     .option('--direct <name...>', 'also without the proxy: a name, an address, or `.suffix`')
     .action(async (options: EnvOptions) => settle(await env(options, io)))
+  command(
+    'doctor',
+    'try to reach every host that the policy names, the way the gateway would; exit 1 where one fails',
+    EXAMPLES.doctor,
+  )
+    .option('--host <host...>', 'also this host, or host:port, which a wildcard lists')
+    .option('--only', 'nothing but what --host names')
+    .option('--client <ip>', 'on behalf of this client address', nonEmpty)
+    .option('--timeout <seconds>', 'for one destination (default: `limits.dialSeconds`)')
+    .option('--json', 'print JSON')
+    .action(async (options: DoctorOptions) => {
+      const { doctor } = await import('./doctor.ts')
+      settle(await doctor(options, io))
+    })
   command('health', 'ask the running gateway whether it is ready; exit 1 where it is not', EXAMPLES.health).action(
     async (options: HealthOptions) => settle(await health(options, io)),
   )
@@ -155,6 +170,10 @@ const EXAMPLES = {
   suggest: [
     ['sallyport suggest --config gateway.yaml /var/log/sallyport/*.jsonl > suggested.yaml', ''],
     ['kubectl logs deploy/sallyport | sallyport suggest --config gateway.yaml --min-count 5 -', ''],
+  ],
+  doctor: [
+    ['sallyport doctor --config gateway.yaml', 'on the gateway itself, before clients ask'],
+    ['sallyport doctor --config gateway.yaml --only --host mystore.blob.core.windows.net', ''],
   ],
   ca: [
     ['sallyport ca init --config gateway.yaml', ''],

@@ -185,9 +185,15 @@ export const configSchema = z.strictObject({
         .prefault(['127.0.0.0/8', '::1/128'])
         .transform((cidrs: readonly Cidr[]) => CidrSet.of(cidrs))
         .describe('address ranges that may use the gateway'),
+      files: z
+        .array(z.enum(['ca.pem']))
+        .default([])
+        .describe(
+          'files that the proxy listener hands to clients over plain HTTP: `ca.pem`, the CA of the inspection, as `http://GATEWAY:3128/ca.pem`',
+        ),
     })
     .prefault({})
-    .describe('who may use the gateway'),
+    .describe('who may use the gateway, and what it hands them'),
   rules: z.array(ruleSchema).prefault([]).describe('what the operator adds to the documented allowlist, or takes from it'),
   destinations: z
     .strictObject({
@@ -300,7 +306,6 @@ export const NOT_AVAILABLE_YET: readonly string[] = [
   'serviceTags',
   'subnet',
   'upstream',
-  'clients.files',
   'listen.*.proxyProtocol',
   'listen.*.tls',
   'listen.transparent',

@@ -88,9 +88,14 @@ const PARTS: Readonly<Record<string, Part>> = {
     mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'configFiles', 'telemetry', 'relay', 'tls', 'proxy', 'admin'],
     why: 'the composition root knows everything but the command line',
   },
+  doctor: {
+    files: /^src\/io\/doctor\//,
+    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'telemetry', 'tls', 'relay', 'listen', 'proxy'],
+    why: 'it goes the way that requests go, and needs no gateway that runs',
+  },
   cli: {
     files: /^src\/(cli\/|main\.ts$)/,
-    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'configFiles', 'telemetry', 'tls', 'gateway'],
+    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'configFiles', 'telemetry', 'tls', 'gateway', 'doctor'],
     why: 'a command asks the gateway as a whole and reaches into none of its listeners',
   },
 }

@@ -29,7 +29,7 @@ async function tunnel(host = 'allowed.test', early = ''): Promise<RawClient> {
 
 const inside = (client: RawClient) => readAnswers(client.text.slice(ESTABLISHED.length), [], false)
 
-describe('HTTP inside a tunnel to port 80', () => {
+describe('case 50: HTTP inside a tunnel to port 80', () => {
   it('serves several requests on one connection, each with its own audit line under the tunnel’s', async () => {
     const client = await tunnel()
     client.send(get('/1'))

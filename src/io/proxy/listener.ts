@@ -9,6 +9,7 @@ import { asksForWebSocket, withoutUpgrade } from '../../core/wire/fields.ts'
 import type { WireProblem } from '../../core/wire/request-head.ts'
 import { listen } from '../listen.ts'
 import { ClientConnection, type PendingRequest } from './client-connection.ts'
+import { answerWithFile } from './client-files.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
 import { KEEP_ALIVE_PROBE_MS } from './dial.ts'
 import { Exchange } from './exchange.ts'
@@ -261,8 +262,14 @@ export class ProxyListener {
       const [next] = connection.requests
       next?.responder.onTurn()
     })
+    const head = headOf(req)
     try {
-      await this.#forwarder.forward({ exchange, head: headOf(req), expectsContinue, responder, req, res })
+      const file = answerWithFile(this.#context, exchange, head)
+      if (file === undefined) await this.#forwarder.forward({ exchange, head, expectsContinue, responder, req, res })
+      else if (file.ok) {
+        responder.answer(file.value)
+        exchange.served({ bytesUp: 0, bytesDown: file.value.body.length })
+      } else responder.answer(exchange.refuse(file.error))
     } catch (error) {
       const answer = this.#fault(error, exchange)
       if (responder.headSent) responder.abort()

@@ -39,6 +39,12 @@ export async function loadInspection({
 }: Config['inspection']): Promise<Result<InspectionMaterial, CaProblem>> {
   const authority = await loadCertificateAuthority({ caCertificate, caKey }, new Date())
   if (!authority.ok) return authority
+  const trust = await loadOriginTrust(upstreamCa)
+  return trust.ok ? ok({ authority: authority.value, originTrust: trust.value }) : trust
+}
+
+/** Reads the roots that origins are believed by: the system's, and the files of `inspection.upstreamCa`. */
+export async function loadOriginTrust(upstreamCa: readonly string[]): Promise<Result<SecureContext, CaProblem>> {
   const extra: string[] = []
   for (const file of upstreamCa) {
     try {
@@ -49,7 +55,7 @@ export async function loadInspection({
     }
   }
   try {
-    return ok({ authority: authority.value, originTrust: originTrust(extra) })
+    return ok(originTrust(extra))
   } catch {
     return err({ code: 'unreadable', message: '`inspection.upstreamCa` names a file that is not a PEM certificate' })
   }

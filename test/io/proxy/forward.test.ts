@@ -34,7 +34,7 @@ const atOrigin = (ending: string | RegExp, nth = 0): Promise<Socket> =>
     return (typeof ending === 'string' ? text.endsWith(ending) : ending.test(text)) ? lab.origin.sockets[nth] : undefined
   }, `${ending} at the origin`)
 
-describe('interim answers', () => {
+describe('case 41: interim answers', () => {
   it('of the origin are dropped, whatever they carry', async () => {
     lab = await startLab({
       origin: await Origin.answering(
@@ -61,7 +61,7 @@ describe('interim answers', () => {
     })
 })
 
-describe('trailers', () => {
+describe('case 41: trailers', () => {
   it('of an answer are dropped', async () => {
     lab = await startLab({
       origin: await Origin.answering(
