@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
+import { getSystemErrorName } from 'node:util'
 import type { Config } from './core/config.ts'
 import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
 import { inspectedHosts } from './core/policy/inspected-hosts.ts'
@@ -20,6 +21,8 @@ import type { ProxyContext } from './io/proxy/proxy-context.ts'
 import { recheckTunnels } from './io/proxy/recheck.ts'
 import { Resolver, type ResolverOptions } from './io/proxy/resolver.ts'
 import { Tunnels } from './io/proxy/tunnels.ts'
+import { chooseRelay } from './io/relay/choose-relay.ts'
+import type { Relay } from './io/relay/relay.ts'
 import { AuditLog } from './io/telemetry/audit-log.ts'
 import type { Logger } from './io/telemetry/log.ts'
 import { Metrics } from './io/telemetry/metrics.ts'
@@ -89,6 +92,7 @@ export class Gateway {
   readonly #tunnels = new Tunnels()
   readonly #exchanges = new Exchanges()
   readonly #admission: Admission
+  readonly #relay: Relay
   readonly #proxy: ProxyListener
   readonly #services: { readonly metrics: HttpService; readonly admin: HttpService }
   readonly #startedAt = new Date()
@@ -123,6 +127,11 @@ export class Gateway {
       (limit) => metrics.limitHits.inc({ limit }),
       (open) => metrics.tunnelsOpen.set(open),
     )
+    this.#relay = chooseRelay(config.relay, {
+      onTaken: (tunnels) => this.#proxy.handedOver(tunnels),
+      onTrouble: (errno) => log.error({ errno: getSystemErrorName(-errno) }, 'the kernel relay had to give a tunnel up'),
+      onStandIn: (because) => log.warn({ because }, 'no kernel relay; the portable relay runs'),
+    })
     const context = this.#context()
     this.#proxy = new ProxyListener('proxy', context, new Forwarder(context, this.#pool), config.limits)
     this.#services = {
@@ -148,7 +157,8 @@ export class Gateway {
       const admin = await this.#services.admin.start(listen.admin)
       const proxy = await this.#proxy.start(listen.proxy)
       this.#bound = { proxy, metrics, admin }
-      this.#phase = 'serving'
+      // Told to end in the meantime, it is on its way there.
+      if (this.#phase === 'starting') this.#phase = 'serving'
       return this.#bound
     } catch (error) {
       await this.stop()
@@ -270,6 +280,7 @@ export class Gateway {
     this.#proxy.stop()
     this.#tunnels.endAll('drain')
     await Promise.race([this.#tunnels.empty(), wait(CLOSE_MS)])
+    this.#relay.close()
     this.#proxy.destroy()
     // What was under way learns of its end from its sockets, and leaves its line in the audit log then.
     await Promise.race([this.#exchanges.settled(), wait(CLOSE_MS)])
@@ -301,7 +312,7 @@ export class Gateway {
     return {
       version: VERSION,
       node: process.version,
-      relay: RELAY,
+      relay: this.#relay.kind,
       phase: this.#phase,
       startedAt: this.#startedAt.toISOString(),
       listeners,
@@ -358,6 +369,7 @@ export class Gateway {
     return {
       generation: () => this.#generation,
       dialer,
+      relay: this.#relay,
       telemetry: this.#telemetry,
       admission: this.#admission,
       tunnels: this.#tunnels,
@@ -382,7 +394,7 @@ export class Gateway {
     metrics.reportModeSince.set(this.#reportModeSince ?? 0)
     metrics.caExpiryTimestamp.set(inspection === undefined ? 0 : Math.floor(inspection.authority.notAfter.getTime() / 1000))
     metrics.tunnelsLimit.set(config.limits.tunnels)
-    metrics.buildInfo.set({ version: VERSION, node: process.version, relay: RELAY }, 1)
+    metrics.buildInfo.set({ version: VERSION, node: process.version, relay: this.#relay.kind }, 1)
     for (const { feature = 'rules' } of policy.entries) metrics.policyEntries.inc({ feature })
   }
 }
@@ -399,12 +411,10 @@ function restartRequired(before: Config, after: Config, waiting: readonly string
     ),
     ['workers', (config: Config) => config.workers] as const,
     ['stateDirectory', (config: Config) => config.stateDirectory] as const,
+    ['relay', (config: Config) => config.relay] as const,
   ].filter(([, read]) => JSON.stringify(read(before)) !== JSON.stringify(read(after)))
   return [...new Set([...waiting, ...changed.map(([key]) => key)])]
 }
-
-/** Only the portable relay has landed. */
-const RELAY = 'portable'
 
 function telemetrySettings({ config, policy, auditKey }: Settings) {
   const { audit, metrics } = config

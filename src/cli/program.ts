@@ -6,6 +6,8 @@ import { type CheckOptions, check } from './check.ts'
 import { type CommandIo, EXIT, terminalColumns } from './command-io.ts'
 import type { DoctorOptions } from './doctor.ts'
 import { type EntriesOptions, entries } from './entries.ts'
+import { type EnvOptions, env } from './env.ts'
+import { PLACE_NAMES } from './env-places.ts'
 import { type ExplainOptions, explain } from './explain.ts'
 import { type HealthOptions, health } from './health.ts'
 import { chosenConfig } from './shipped-config.ts'
@@ -102,6 +104,11 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
       const { doctor } = await import('./doctor.ts')
       settle(await doctor(options, io))
     })
+  command('env', 'print what to set where, so that programs there use the gateway', EXAMPLES.env)
+    .requiredOption('--for <place>', PLACE_NAMES.join(', '))
+    .option('--proxy <url>', 'where clients reach the gateway, as in `http://10.0.0.4:3128`', nonEmpty)
+    .option('--direct <name...>', 'also without the proxy: a name, an address, or `.suffix`')
+    .action(async (options: EnvOptions) => settle(await env(options, io)))
   command('health', 'ask the running gateway whether it is ready; exit 1 where it is not', EXAMPLES.health).action(
     async (options: HealthOptions) => settle(await health(options, io)),
   )
@@ -155,6 +162,10 @@ const EXAMPLES = {
   entries: [
     ['sallyport entries | less -S', ''],
     ["sallyport entries --json | jq -r '.[].patterns[].host'", ''],
+  ],
+  env: [
+    ['eval "$(sallyport env --for shell --proxy http://10.0.0.4:3128)"', ''],
+    ['sallyport env --for compute-instance --proxy http://10.0.0.4:3128 --config gateway.yaml > setup.sh', ''],
   ],
   suggest: [
     ['sallyport suggest --config gateway.yaml /var/log/sallyport/*.jsonl > suggested.yaml', ''],

@@ -59,7 +59,13 @@ const PARTS: Readonly<Record<string, Part>> = {
   relay: {
     files: /^src\/io\/relay\//,
     mayUse: ['base', 'settings', 'lru'],
+    mayName: ['native'],
     why: 'bytes are relayed after every decision, without knowing any',
+  },
+  native: {
+    files: /^native\/index\.d\.ts$/,
+    mayUse: [],
+    why: 'what is in C has one boundary, and that is types',
   },
   tls: {
     files: /^src\/io\/tls\//,

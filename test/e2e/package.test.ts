@@ -18,8 +18,10 @@ const MAY_BE: readonly (readonly [pattern: RegExp, purpose: string])[] = [
   [/^dist\/(?!cli\/generate\.)([a-z0-9-]+\/)*[a-z0-9-]+\.d\.ts$/, 'the library'],
   [/^config\/gateway\.yaml$/, 'the config it runs with as it stands'],
   [/^config\/hints\.yaml$/, 'the known destinations'],
+  [/^config\/shared-suffixes\.yaml$/, 'the suffixes that many customers share'],
   [/^config\/catalogue\/\d{4}-\d\d-\d\d\/[a-z-]+\.yaml$/, 'the documented hosts'],
   [/^config\/[a-z-]+\.schema\.json$/, 'editors and log pipelines'],
+  [/^native\/([a-z0-9_]+\.[ch]|build\.mjs|index\.d\.ts)$/, 'the kernel relay, built at install'],
 ]
 
 /** What it cannot do without. */
@@ -32,6 +34,9 @@ const MUST_BE = [
   'config/hints.yaml',
   'config/catalogue/2021-07-29/edition.yaml',
   'config/catalogue/2021-07-29/hosts.yaml',
+  'native/build.mjs',
+  'native/addon.c',
+  'native/relay.h',
 ] as const
 
 interface Packed {

@@ -144,9 +144,14 @@ function typeRemedy(path: Path, expected: string, input: unknown, written: Writt
   return ''
 }
 
+/** Files for clients that are planned and not there yet. */
+const PLANNED_FILES = ['proxy.pac', 'env.sh']
+
 function wrongValue(path: Path, values: readonly unknown[], input: unknown, written: Written): string {
   if (path.length === 1 && path[0] === 'workers' && (input === 'auto' || (Number.isInteger(input) && Number(input) > 1)))
     return '`workers` above 1 is not available yet'
+  if (path[0] === 'clients' && path[1] === 'files' && PLANNED_FILES.includes(String(input)))
+    return `${quote(String(input))} is not available yet`
   const names = values.map(String)
   const wanted = names.map((one) => `\`${one}\``)
   const list = wanted.length > 1 ? `${wanted.slice(0, -1).join(', ')} or ${wanted.at(-1)}` : wanted.join('')

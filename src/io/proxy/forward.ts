@@ -140,7 +140,7 @@ export class Forwarder {
     // Not asked for, so an origin that switches protocols anyway is at fault. Node has let go of the request by then.
     proxyReq.on('upgrade', (_answer, upgraded) => {
       upgraded.destroy()
-      this.#onError(new Error('an upgrade that was not asked for'), flight)
+      refuse(flight.request, UNASKED_SWITCH)
     })
     // An origin that answers early and closes leaves no error behind, and nobody would read what the client still sends.
     proxyReq.once('close', () => {
@@ -159,6 +159,11 @@ export class Forwarder {
     const { exchange, responder } = flight.request
     flight.answer = answer
     const { statusCode = 502, statusMessage = '', httpVersion, rawHeaders } = answer
+    if (statusCode < 200) {
+      // A 101 that does not say to what; with an `Upgrade` field Node has an event of its own for it.
+      answer.destroy()
+      return refuse(flight.request, UNASKED_SWITCH)
+    }
     try {
       answer.pipe(responder.begin(statusCode, statusMessage, responseFields(rawHeaders, httpVersion, this.#context.via)))
     } catch {
@@ -209,6 +214,8 @@ export class Forwarder {
     refuse(request, failureOf(error))
   }
 }
+
+const UNASKED_SWITCH: Refusal = { reason: 'origin_protocol_error', detail: 'the origin switched protocols without being asked' }
 
 const NOTHING_RELAYED = { bytesUp: 0, bytesDown: 0 }
 

@@ -9,6 +9,7 @@ import { asksForWebSocket, withoutUpgrade } from '../../core/wire/fields.ts'
 import type { WireProblem } from '../../core/wire/request-head.ts'
 import { listen } from '../listen.ts'
 import { ClientConnection, type PendingRequest } from './client-connection.ts'
+import { answerWithFile } from './client-files.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
 import { KEEP_ALIVE_PROBE_MS } from './dial.ts'
 import { Exchange } from './exchange.ts'
@@ -36,6 +37,8 @@ export class ProxyListener {
   #http2: Http2Inside
   readonly #connections = new WeakMap<Socket, ClientConnection>()
   readonly #sockets = new Set<Socket>()
+  #maxConnections: number
+  #handedOver = 0
 
   constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits) {
     this.name = name
@@ -56,7 +59,8 @@ export class ProxyListener {
     })
     // Node would silently drop the fields past 2,000; ours are counted and refused.
     this.#server.maxHeadersCount = 0
-    this.#server.maxConnections = limits.connections
+    this.#maxConnections = limits.connections
+    this.#boundConnections()
     this.#http2 = this.#http2Inside(limits)
     this.#listen()
   }
@@ -67,8 +71,20 @@ export class ProxyListener {
     Object.assign(this.#server, { maxHeaderSize: limits.targetBytes + limits.headBytes })
     this.#server.headersTimeout = limits.headSeconds * 1000
     this.#server.keepAliveTimeout = limits.keepAliveSeconds * 1000
-    this.#server.maxConnections = limits.connections
+    this.#maxConnections = limits.connections
+    this.#boundConnections()
     this.#http2 = this.#http2Inside(limits)
+  }
+
+  /** So many of this listener's connections are tunnels that Node does not see any more; they count all the same. */
+  handedOver(tunnels: number): void {
+    this.#handedOver = tunnels
+    this.#boundConnections()
+  }
+
+  #boundConnections(): void {
+    // To Node 20 nought would be no bound at all.
+    this.#server.maxConnections = Math.max(1, this.#maxConnections - this.#handedOver)
   }
 
   #http2Inside(limits: Limits): Http2Inside {
@@ -90,6 +106,7 @@ export class ProxyListener {
   stop(): void {
     this.#server.close()
     this.#server.closeIdleConnections()
+    this.#http2.stop()
   }
 
   /** Closes everything at once. */
@@ -161,9 +178,13 @@ export class ProxyListener {
   #exchange(connection: ClientConnection, kind: RequestKind): Exchange {
     const { telemetry, gateway } = this.#context
     const exchange = new Exchange(telemetry, gateway, this.#context.generation(), connection, kind)
-    exchange.parent = connection.session?.parent
-    // Whatever the request says, it is about this host; a request that is let through names it again.
-    exchange.target = connection.session?.authority
+    const { session } = connection
+    if (session !== undefined) {
+      session.wasUsed = true
+      exchange.parent = session.parent
+      // Whatever the request says, it is about this host.
+      exchange.target = session.authority
+    }
     this.#context.exchanges.add(exchange)
     return exchange
   }
@@ -241,8 +262,14 @@ export class ProxyListener {
       const [next] = connection.requests
       next?.responder.onTurn()
     })
+    const head = headOf(req)
     try {
-      await this.#forwarder.forward({ exchange, head: headOf(req), expectsContinue, responder, req, res })
+      const file = answerWithFile(this.#context, exchange, head)
+      if (file === undefined) await this.#forwarder.forward({ exchange, head, expectsContinue, responder, req, res })
+      else if (file.ok) {
+        responder.answer(file.value)
+        exchange.served({ bytesUp: 0, bytesDown: file.value.body.length })
+      } else responder.answer(exchange.refuse(file.error))
     } catch (error) {
       const answer = this.#fault(error, exchange)
       if (responder.headSent) responder.abort()

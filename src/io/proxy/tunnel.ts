@@ -1,12 +1,12 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import type { TunnelEnd } from '../../core/audit-event.ts'
 import { letsThrough } from '../../core/policy/enforce.ts'
 import { judgeHello } from '../../core/policy/judge-opening.ts'
 import { err, type Result } from '../../core/result.ts'
 import { ACCESS_DENIED_ALERT } from '../../core/wire/client-hello.ts'
-import { StreamRelay } from '../relay/stream-relay.ts'
 import type { Inspection } from '../tls/inspection.ts'
-import { interceptTls } from '../tls/intercept.ts'
+import { type ClientHandshakeCause, interceptTls } from '../tls/intercept.ts'
 import { ClientConnection, type HttpSession } from './client-connection.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
 import type { Dialled } from './dial.ts'
@@ -20,6 +20,12 @@ import type { ProxyContext } from './proxy-context.ts'
 const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n'
 
 const TLS_HANDSHAKE = 22
+
+/**
+ * Some clients (Node, GnuTLS) look at the certificate once the handshake is done: one that leaves so soon after it, without a
+ * request, did not like what it saw. Later, it is a connection that was opened ahead and not needed.
+ */
+const LOOK_AT_CERTIFICATE_MS = 2_000
 
 /** Takes a connection that carries HTTP in sight: plain, or out of TLS that was ended here. */
 export type ServeHttp = (connection: ClientConnection) => void
@@ -183,7 +189,7 @@ class Tunnel {
   /** Relays until both sides have ended. */
   async #carry(dialled: Dialled): Promise<void> {
     const { limits } = this.#exchange.generation.config
-    const relay = new StreamRelay(this.#socket, dialled.socket, {
+    const relay = this.#context.relay.start(this.#socket, dialled.socket, {
       initialUp: this.#held.release(),
       idleMs: limits.tunnelIdleSeconds * 1000,
       lifetimeMs: limits.tunnelLifetimeSeconds * 1000,
@@ -215,15 +221,21 @@ class Tunnel {
     })
     if (intercepted.ok) return this.#serve('https', intercepted.value, dialled)
     dialled.socket.destroy()
-    this.#context.telemetry.metrics.tlsHandshakeFailures.inc({ cause: intercepted.error })
-    this.#exchange.handshakeFailed(intercepted.error)
+    this.#handshakeFailed(intercepted.error)
+  }
+
+  #handshakeFailed(cause: ClientHandshakeCause): void {
+    this.#context.telemetry.metrics.tlsHandshakeFailures.inc({ cause })
+    this.#exchange.handshakeFailed(cause)
   }
 
   /** The client goes on in HTTP that is in sight; each request is an exchange of its own. */
   #serve(scheme: HttpSession['scheme'], inside: Socket, dialled: Dialled): Promise<void> {
     const { connection, target } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
-    const session: HttpSession = { scheme, authority: target, parent: this.#exchange.id, dialled }
+    const session: HttpSession = { scheme, authority: target, parent: this.#exchange.id, dialled, wasUsed: false }
+    const since = performance.now()
+    let endedBy: TunnelEnd = 'client'
     const { bytesRead, bytesWritten } = this.#socket
     this.#context.tunnels.add({
       exchange: this.#exchange,
@@ -231,13 +243,18 @@ class Tunnel {
       isInspected: true,
       bytesUp: () => this.#socket.bytesRead - bytesRead,
       bytesDown: () => this.#socket.bytesWritten - bytesWritten,
-      end: () => inside.destroySoon(),
+      end: (by) => {
+        endedBy = by
+        inside.destroySoon()
+      },
     })
     const done = new Promise<void>((resolve) => {
       inside.once('close', () => {
         session.dialled?.socket.destroy()
+        const leftAtOnce = endedBy === 'client' && !session.wasUsed && performance.now() - since < LOOK_AT_CERTIFICATE_MS
+        if (leftAtOnce && scheme === 'https') this.#handshakeFailed('client_distrusts_ca')
         // What was relayed is told by the lines of the requests inside.
-        this.#exchange.served({ bytesUp: 0, bytesDown: 0, endedBy: 'client' })
+        else this.#exchange.served({ bytesUp: 0, bytesDown: 0, endedBy })
         resolve()
       })
     })

@@ -3,7 +3,6 @@ import type { Socket } from 'node:net'
 import { parseIp } from '../../core/names/ip.ts'
 import { type Field, requestFields, responseFields } from '../../core/wire/fields.ts'
 import { breakOff } from '../relay/reset.ts'
-import { StreamRelay } from '../relay/stream-relay.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { type ForwardPlan, planForward } from './forward-plan.ts'
@@ -84,6 +83,8 @@ type UpgradeAnswer =
   | { readonly kind: 'refused'; readonly message: IncomingMessage }
   | { readonly kind: 'failed'; readonly refusal: Refusal }
 
+const WRONG_SWITCH: Refusal = { reason: 'origin_protocol_error', detail: 'the origin switched to another protocol' }
+
 function offerUpgrade(
   context: ProxyContext,
   exchange: Exchange,
@@ -99,7 +100,8 @@ function offerUpgrade(
     upgrade: 'websocket',
   })
   return new Promise((resolve) => {
-    let switched = false
+    const { socket } = exchange.connection
+    let answered = false
     const outgoing = httpRequest({
       createConnection: () => origin,
       method: 'GET',
@@ -108,6 +110,7 @@ function offerUpgrade(
       setHost: false,
     })
     const fail = (refusal: Refusal) => {
+      answered = true
       outgoing.destroy()
       resolve({ kind: 'failed', refusal })
     }
@@ -117,18 +120,26 @@ function offerUpgrade(
     outgoing.on('error', (error: NodeJS.ErrnoException) =>
       fail({ reason: 'origin_protocol_error', detail: error.code ?? error.message }),
     )
-    outgoing.on('response', (message) => resolve({ kind: 'refused', message }))
+    outgoing.on('response', (message) => {
+      // A 101 that does not say to what is no answer that may be passed on: the client would take it for the switch.
+      if (message.statusCode === 101) return fail(WRONG_SWITCH)
+      answered = true
+      resolve({ kind: 'refused', message })
+    })
     outgoing.on('upgrade', (message, _socket, head) => {
-      const isWebSocket = message.headers.upgrade?.toLowerCase() === 'websocket'
-      switched = isWebSocket
+      if (message.headers.upgrade?.toLowerCase() !== 'websocket') return fail(WRONG_SWITCH)
+      answered = true
       // `createConnection` above made it, so it is that socket.
-      if (isWebSocket) resolve({ kind: 'switched', message, origin, head })
-      else fail({ reason: 'origin_protocol_error', detail: 'the origin switched to another protocol' })
+      resolve({ kind: 'switched', message, origin, head })
     })
-    exchange.connection.socket.once('close', () => {
-      // A socket that switched belongs to the relay by then.
-      if (!switched) outgoing.destroy()
-    })
+    // A client that ends its side before it is answered has gone. What was answered has another owner.
+    const onGone = () => {
+      if (answered) return
+      socket.destroy()
+      outgoing.destroy()
+    }
+    socket.once('close', onGone)
+    socket.once('end', onGone)
     outgoing.end()
   })
 }
@@ -170,10 +181,10 @@ async function carry(
     ['Upgrade', 'websocket'],
   ]
   socket.write(formatHead(message, fields))
-  if (head.length > 0) socket.write(head)
   origin.setTimeout(0)
-  const relay = new StreamRelay(socket, origin, {
+  const relay = context.relay.start(socket, origin, {
     initialUp: held.release(),
+    initialDown: head,
     idleMs: limits.tunnelIdleSeconds * 1000,
     lifetimeMs: limits.tunnelLifetimeSeconds * 1000,
   })
