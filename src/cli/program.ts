@@ -90,6 +90,11 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
       const { suggest } = await import('./suggest.ts')
       settle(await suggest(logs, options, io))
     })
+  command('env', 'print what to set where, so that programs there use the gateway', EXAMPLES.env)
+    .requiredOption('--for <place>', PLACE_NAMES.join(', '))
+    .option('--proxy <url>', 'where clients reach the gateway, as in `http://10.0.0.4:3128`', nonEmpty)
+    .option('--direct <name...>', 'also without the proxy: a name, an address, or `.suffix`')
+    .action(async (options: EnvOptions) => settle(await env(options, io)))
   command(
     'doctor',
     'try to reach every host that the policy names, the way the gateway would; exit 1 where one fails',
@@ -104,11 +109,6 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
       const { doctor } = await import('./doctor.ts')
       settle(await doctor(options, io))
     })
-  command('env', 'print what to set where, so that programs there use the gateway', EXAMPLES.env)
-    .requiredOption('--for <place>', PLACE_NAMES.join(', '))
-    .option('--proxy <url>', 'where clients reach the gateway, as in `http://10.0.0.4:3128`', nonEmpty)
-    .option('--direct <name...>', 'also without the proxy: a name, an address, or `.suffix`')
-    .action(async (options: EnvOptions) => settle(await env(options, io)))
   command('health', 'ask the running gateway whether it is ready; exit 1 where it is not', EXAMPLES.health).action(
     async (options: HealthOptions) => settle(await health(options, io)),
   )

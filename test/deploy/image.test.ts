@@ -196,6 +196,8 @@ describe.skipIf(compiler === undefined)('the build stage, run by hand in a clean
       const [checker = '', ...question] = imageCommand('HEALTHCHECK', config)
       const health = await run(checker, question, { cwd: places.runtime })
       expect(health, health.stderr).toMatchObject({ code: 0, stdout: 'ready\n' })
+      const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+      expect(metrics, 'the relay that was compiled is the one in use').toMatch(/^sallyport_build_info\{.*relay="(?!portable).+"/m)
     } finally {
       child.kill(one(runtime.instructions, 'STOPSIGNAL') as NodeJS.Signals)
     }
