@@ -17,9 +17,9 @@ COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./
 COPY scripts/build.mjs scripts/
+COPY native native
 COPY src src
 RUN npm run build
-COPY native native
 RUN node native/build.mjs --strict
 RUN npm prune --omit=dev --ignore-scripts --no-audit --no-fund
 

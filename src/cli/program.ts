@@ -173,7 +173,7 @@ const EXAMPLES = {
   ],
   doctor: [
     ['sallyport doctor --config gateway.yaml', 'on the gateway itself, before clients ask'],
-    ['sallyport doctor --config gateway.yaml --only --host mystore.blob.core.windows.net', ''],
+    ['sallyport doctor --config gateway.yaml --only --host your-storage.blob.core.windows.net', ''],
   ],
   ca: [
     ['sallyport ca init --config gateway.yaml', ''],

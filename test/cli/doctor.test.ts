@@ -185,7 +185,7 @@ ${rule('good', portOf(secure))}
 `)
       const { stdout } = await run({ config: file, json: true })
       expect(JSON.parse(stdout).destinations).toMatchObject([
-        { reason: 'origin_certificate_invalid', detail: expect.stringContaining('inspection.upstreamCa') },
+        { reason: 'origin_certificate_invalid', hint: expect.stringContaining('inspection.upstreamCa') },
       ])
     })
 

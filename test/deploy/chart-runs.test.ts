@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { execForm, parseDockerfile } from '../support/dockerfile.ts'
+import { freePort } from '../support/free-port.ts'
 import { waitFor } from '../support/gateway.ts'
 import { Helm, type Manifest, only, ROOT, requireHelm } from '../support/helm.ts'
 import { HttpOrigin } from '../support/http-origin.ts'
@@ -219,13 +219,4 @@ function statusOf(url: string): Promise<number | undefined> {
     })
     asking.on('error', () => resolve(undefined)).end()
   })
-}
-
-/** A port that was free a moment ago: a pod's ports are fixed, and so are the rendered ones. */
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return typeof address === 'object' && address !== null ? address.port : 0
 }

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, join, relative } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { execForm, type Instruction, parseDockerfile, type Stage } from '../support/dockerfile.ts'
+import { freePort } from '../support/free-port.ts'
 import { waitFor } from '../support/gateway.ts'
 import { ROOT } from '../support/helm.ts'
 import { findProgram, requireProgram } from '../support/program.ts'
@@ -196,6 +196,8 @@ describe.skipIf(compiler === undefined)('the build stage, run by hand in a clean
       const [checker = '', ...question] = imageCommand('HEALTHCHECK', config)
       const health = await run(checker, question, { cwd: places.runtime })
       expect(health, health.stderr).toMatchObject({ code: 0, stdout: 'ready\n' })
+      const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+      expect(metrics, 'the relay that was compiled is the one in use').toMatch(/^sallyport_build_info\{.*relay="(?!portable).+"/m)
     } finally {
       child.kill(one(runtime.instructions, 'STOPSIGNAL') as NodeJS.Signals)
     }
@@ -221,15 +223,6 @@ describe.skipIf(compiler === undefined)('the build stage, run by hand in a clean
     })
   }
 })
-
-/** A port that was free a moment ago: the health check has to know it beforehand. */
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return typeof address === 'object' && address !== null ? address.port : 0
-}
 
 describe('npm run sbom', () => {
   it('lists what is in the image as CycloneDX', async () => {

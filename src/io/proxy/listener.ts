@@ -83,8 +83,9 @@ export class ProxyListener {
   }
 
   #boundConnections(): void {
-    // To Node 20 nought would be no bound at all.
-    this.#server.maxConnections = Math.max(1, this.#maxConnections - this.#handedOver)
+    const left = this.#maxConnections - this.#handedOver
+    // To Node 20 nought is no bound at all.
+    this.#server.maxConnections = left > 0 ? left : -1
   }
 
   #http2Inside(limits: Limits): Http2Inside {

@@ -46,14 +46,11 @@ export class SpliceRelay implements Relay {
   }
 
   /** The recipe of `native/index.d.ts`: from the last read to `destroy` the event loop does not turn. */
-  #handOver(
-    client: Socket,
-    origin: Socket,
-    { initialUp, initialDown = NO_BYTES, idleMs, lifetimeMs }: RelayOptions,
-  ): SplicedTunnel | undefined {
+  #handOver(client: Socket, origin: Socket, options: RelayOptions): SplicedTunnel | undefined {
     const clientFd = descriptorOf(client)
     const originFd = descriptorOf(origin)
     if (clientFd < 0 || originFd < 0) return undefined
+    const { initialUp, initialDown = NO_BYTES, idleMs, lifetimeMs } = options
     const up = withUnread(client, initialUp)
     const down = withUnread(origin, initialDown)
     const id = this.#native.relay(clientFd, originFd, up, down, idleMs, lifetimeMs, false)

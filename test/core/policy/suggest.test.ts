@@ -180,7 +180,7 @@ describe('what is left as it is', () => {
       /`rule\/watch` would refuse it/,
     ],
     ['a private address, with the range to add', address, OPEN, /destinations: \["10.20.4.5\/32"\]/],
-    ['a tunnel that named another host', denial('git.test', { reason: 'sni_mismatch' }), OPEN, /differs/],
+    ['a tunnel that named another host', denial('git.test', { reason: 'sni_mismatch' }), OPEN, /must be the host of the CONNECT/],
     [
       'what nobody could look into',
       denial('raw.test', { reason: 'inspection_unavailable' }),
