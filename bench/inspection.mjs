@@ -76,7 +76,7 @@ async function main() {
       await new Promise((resolve) => proxies[0].child.once('exit', resolve))
     }
   } finally {
-    for (const child of children) child.kill('SIGKILL')
+    await Promise.all(children.map(ended))
     rmSync(folder, { recursive: true, force: true })
   }
 }
@@ -288,6 +288,16 @@ function pinned(core, command, children) {
   const child = spawn('taskset', ['-c', String(core), ...command], { stdio: ['ignore', 'pipe', 'pipe'] })
   children.push(child)
   return child
+}
+
+/** Asked to end, and made to: Squid killed outright leaves its shared memory behind. */
+async function ended(child) {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exited = new Promise((resolve) => child.once('exit', resolve))
+  child.kill('SIGTERM')
+  const timer = setTimeout(() => child.kill('SIGKILL'), 5_000)
+  await exited
+  clearTimeout(timer)
 }
 
 function firstLine(child) {
