@@ -21,17 +21,34 @@ const RETRY_MS = 50
 /** How often the file is compared with what stands under its name. */
 const ROTATION_CHECK_MS = 5_000
 
+/**
+ * Lines that come within this long are written together: a write of its own for each would cost as much as the rest of a tunnel's
+ * set-up, most of it for waking a thread of libuv's pool.
+ */
+const GATHER_MS = 5
+
+/** Written at once to a file. */
+const FILE_BATCH_BYTES = 65_536
+
+/** And to anything else: a write of this much to a pipe is never mixed with another's (PIPE_BUF, pipe(7)). */
+const PIPE_BATCH_BYTES = 4_096
+
 /** How much of the last writes may still be waited for at the end. */
 const CLOSE_DEADLINE_MS = 2_000
 
 /**
  * Writes one line an event, asynchronously and with bounded memory: `process.stdout.write` to a stalled pipe would buffer
- * without bound, and a synchronous write would stall every tunnel with it. Each line is one write(2), so that lines of several
+ * without bound, and a synchronous write would stall every tunnel with it. A write(2) holds whole lines, so that lines of several
  * processes on one file do not mix; whatever is not written is counted, never lost silently.
  */
 export class AuditLog {
   #options: AuditLogOptions
+  /** Whole lines that are written together. */
   readonly #lines: Buffer[] = []
+  /** Lines that came just now, and the timer that ends their gathering. */
+  #fresh = ''
+  #gathering: NodeJS.Timeout | undefined
+  #batchBytes = PIPE_BATCH_BYTES
   #head = 0
   #waitingBytes = 0
   #fd: number | undefined
@@ -48,7 +65,7 @@ export class AuditLog {
 
   /** Opens the file for appending; throws what the file system says. */
   async open(): Promise<void> {
-    this.#fd = await openFile(this.#options.file)
+    this.#take(await openFile(this.#options.file))
     this.#rotation = setInterval(() => this.#lookForRotation(), ROTATION_CHECK_MS)
     this.#rotation.unref()
   }
@@ -63,21 +80,37 @@ export class AuditLog {
       const old = this.#fd
       const fresh = await openFile(settings.file)
       this.#retire(old)
-      this.#fd = fresh
+      this.#take(fresh)
     }
     this.#options = { ...this.#options, ...settings }
     this.#pump()
   }
 
   write(event: AuditEvent): void {
-    const line = Buffer.from(auditLine(event), 'latin1')
+    const line = auditLine(event)
     if (this.#fd === undefined || this.#waitingBytes + line.length > this.#options.bufferBytes) {
       this.#options.onDrop(1)
       return
     }
-    this.#lines.push(line)
+    if (this.#fresh.length + line.length > this.#batchBytes) this.#gather()
+    this.#fresh += line
     this.#waitingBytes += line.length
-    this.#pump()
+    this.#gathering ??= setTimeout(() => this.#pump(), GATHER_MS).unref()
+  }
+
+  /** What came just now is one write from here on. */
+  #gather(): void {
+    clearTimeout(this.#gathering)
+    this.#gathering = undefined
+    if (this.#fresh === '') return
+    // A line is printable ASCII.
+    this.#lines.push(Buffer.from(this.#fresh, 'latin1'))
+    this.#fresh = ''
+  }
+
+  #take({ fd, isFile }: OpenFile): void {
+    this.#fd = fd
+    this.#batchBytes = isFile ? FILE_BATCH_BYTES : PIPE_BATCH_BYTES
   }
 
   /** Bytes that wait to be written. */
@@ -91,6 +124,7 @@ export class AuditLog {
       const drained = new Promise<void>((resolve) => {
         this.#closing = resolve
       })
+      this.#pump()
       let timer: NodeJS.Timeout | undefined
       const deadline = new Promise<void>((resolve) => {
         timer = setTimeout(resolve, CLOSE_DEADLINE_MS)
@@ -98,7 +132,7 @@ export class AuditLog {
       await Promise.race([drained, deadline])
       clearTimeout(timer)
     }
-    const left = this.#lines.length - this.#head
+    const left = this.#lines.slice(this.#head).reduce((sum, lines) => sum + countLines(lines), 0)
     if (left > 0) this.#options.onDrop(left)
     clearInterval(this.#rotation)
     const fd = this.#fd
@@ -106,7 +140,13 @@ export class AuditLog {
     closeFile(fd)
   }
 
+  /** Writes what waits, with what came just now. */
   #pump(): void {
+    this.#gather()
+    this.#writeNext()
+  }
+
+  #writeNext(): void {
     const line = this.#lines[this.#head]
     if (this.#busy || this.#fd === undefined || line === undefined) return
     this.#busy = true
@@ -122,7 +162,7 @@ export class AuditLog {
         setTimeout(() => this.#writeRest(fd, line, from), RETRY_MS).unref()
         return
       }
-      if (error) this.#failed(error)
+      if (error) this.#failed(error, line.subarray(from))
       else if (from + written < line.length) return this.#writeRest(fd, line, from + written)
       else this.#failing = false
       this.#settled(line)
@@ -138,16 +178,17 @@ export class AuditLog {
     if (this.#head === this.#lines.length) {
       this.#lines.length = 0
       this.#head = 0
-      this.#closing?.()
+      if (this.#closing !== undefined) this.#gather()
+      if (this.#lines.length === 0) this.#closing?.()
     } else if (this.#head >= 1024) {
       this.#lines.splice(0, this.#head)
       this.#head = 0
     }
-    this.#pump()
+    this.#writeNext()
   }
 
-  #failed(error: Error): void {
-    this.#options.onDrop(1)
+  #failed(error: Error, lines: Buffer): void {
+    this.#options.onDrop(countLines(lines))
     if (!this.#failing) this.#options.onError(error)
     this.#failing = true
   }
@@ -173,7 +214,26 @@ export class AuditLog {
   }
 }
 
-async function openFile(file: string): Promise<number> {
+function countLines(lines: Buffer): number {
+  let count = 0
+  for (const byte of lines) if (byte === NEWLINE) count++
+  return count
+}
+
+const NEWLINE = 10
+
+interface OpenFile {
+  readonly fd: number
+  /** And no pipe, terminal or device. */
+  readonly isFile: boolean
+}
+
+async function openFile(file: string): Promise<OpenFile> {
+  const fd = await descriptorOf(file)
+  return new Promise((resolve) => fstat(fd, (error, found) => resolve({ fd, isFile: error === null && found.isFile() })))
+}
+
+async function descriptorOf(file: string): Promise<number> {
   if (file === '-') {
     // Reading the property is what puts a pipe into non-blocking mode. Otherwise a write to a stalled one would hold a thread
     // of libuv's pool, and with it the end of the process, for as long as nobody reads.
