@@ -334,7 +334,7 @@ export class Gateway {
       ...dns,
       servers: dns.servers.map(formatListenAddress),
       hostsFile: this.#hostsFile,
-      onLookup: (outcome) => this.metrics.dnsLookups.inc({ outcome }),
+      onLookup: (outcome) => this.#telemetry.countLookup(outcome),
     }
   }
 

@@ -1,4 +1,6 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, type LabelValues, Registry } from 'prom-client'
+
+export type { Counter, LabelValues }
 
 /**
  * Every metric the gateway has: names and labels are API. Each label is closed (reasons, verdicts, entries of the policy) or
