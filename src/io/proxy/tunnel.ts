@@ -170,10 +170,9 @@ class Tunnel {
     const { generation, target } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
     const caller = new Caller()
-    const onClose = () => caller.leave()
-    this.#socket.on('close', onClose)
+    this.#held.onGone(() => caller.leave())
     const dialled = await this.#context.dialer.dial({ policy: generation.policy, ...target, entry: this.#ruling.entry }, caller)
-    this.#socket.off('close', onClose)
+    this.#held.onGone(undefined)
     if (this.#socket.destroyed) {
       if (dialled.ok) dialled.value.socket.destroy()
       this.#exchange.served({ bytesUp: 0, bytesDown: 0, endedBy: 'client' })
