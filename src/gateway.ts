@@ -362,6 +362,7 @@ export class Gateway {
     const { metrics } = this
     const dialer = new Dialer({
       resolver: this.#resolver,
+      rawDial: this.#relay.dial,
       dialMs: () => this.#generation.config.limits.dialSeconds * 1000,
       isOwnListener: (address, port) => isListener(Object.values(this.#bound ?? {}), address, port),
       onDialled: (outcome, seconds) => metrics.dialSeconds.observe({ outcome }, seconds),

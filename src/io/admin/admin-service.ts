@@ -115,7 +115,8 @@ function read(sources: AdminSources, req: IncomingMessage, res: ServerResponse):
   }
 }
 
-function describeTunnel({ exchange, since, bytesUp, bytesDown }: OpenTunnel): Record<string, unknown> {
+function describeTunnel(tunnel: OpenTunnel): Record<string, unknown> {
+  const { exchange, since } = tunnel
   const { id, connection, target, entry } = exchange
   return {
     id,
@@ -126,7 +127,7 @@ function describeTunnel({ exchange, since, bytesUp, bytesDown }: OpenTunnel): Re
     port: target?.port,
     entry: entry?.id,
     since: since.toISOString(),
-    bytesUp: bytesUp(),
-    bytesDown: bytesDown(),
+    bytesUp: tunnel.bytesUp(),
+    bytesDown: tunnel.bytesDown(),
   }
 }

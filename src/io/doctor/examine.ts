@@ -9,7 +9,7 @@ import { hintFor } from '../../core/policy/hints.ts'
 import type { Policy } from '../../core/policy/policy.ts'
 import type { Reason } from '../../core/policy/reasons.ts'
 import type { AddressRefusal } from '../../core/policy/vet.ts'
-import { Dialer } from '../proxy/dial.ts'
+import { Caller, Dialer } from '../proxy/dial.ts'
 import { isListener } from '../proxy/own-listener.ts'
 import { Resolver } from '../proxy/resolver.ts'
 import { handshakeWithOrigin } from '../tls/origin-trust.ts'
@@ -93,7 +93,7 @@ async function examineOne(target: ExactTarget, dialer: Dialer, options: ExamineO
   const [first] = located.value.addresses
   const place = (address: IpAddress) => ({ address: address.text, addressClass: classOf(address, target, policy) })
 
-  const dialled = await dialer.connect(located.value, new AbortController().signal, deadline)
+  const dialled = await dialer.connect(located.value, new Caller(), deadline)
   if (!dialled.ok) return { ...resolved, ...place(first), ...failed(dialled.error.reason, dialled.error.detail) }
   const { socket, address } = dialled.value
   const reached = { ...resolved, ...place(address), dialMs: clock() }

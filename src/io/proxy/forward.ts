@@ -4,7 +4,7 @@ import httpProxy from 'http-proxy'
 import { parseIp } from '../../core/names/ip.ts'
 import { type Field, requestFields, responseFields } from '../../core/wire/fields.ts'
 import type { RequestHead } from '../../core/wire/request-head.ts'
-import type { Destination } from './dial.ts'
+import { Caller, type Destination } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { type ForwardPlan, planForward } from './forward-plan.ts'
 import { connectOrigin } from './origin-connector.ts'
@@ -112,10 +112,10 @@ export class Forwarder {
 
   /** A vetted connection, given up when the client goes. */
   async #connect({ exchange, responder }: ForwardRequest, destination: Destination, deadline: number) {
-    const gone = new AbortController()
-    responder.onClose(() => gone.abort())
-    if (responder.gone) gone.abort()
-    return connectOrigin(this.#context, exchange, destination, gone.signal, deadline)
+    const caller = new Caller()
+    responder.onClose(() => caller.leave())
+    if (responder.gone) caller.leave()
+    return connectOrigin(this.#context, exchange, destination, caller, deadline)
   }
 
   /** The request has its connection and nothing has been sent: now it gets the judged path and fields, and no others. */

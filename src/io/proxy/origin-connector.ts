@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import { err, ok, type Result } from '../../core/result.ts'
 import { handshakeWithOrigin } from '../tls/origin-trust.ts'
-import type { Destination, Dialled } from './dial.ts'
+import type { Caller, Destination, Dialled } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import type { ProxyContext } from './proxy-context.ts'
 
@@ -15,7 +15,7 @@ export async function connectOrigin(
   context: ProxyContext,
   exchange: Exchange,
   destination: Destination,
-  signal: AbortSignal,
+  caller: Caller,
   deadline: number,
 ): Promise<Result<Socket, Refusal>> {
   const early = takeDialled(exchange, destination)
@@ -24,7 +24,7 @@ export async function connectOrigin(
     // It may have waited long for its first request, and its origin no longer.
     if (secured.ok || secured.error.reason !== 'origin_protocol_error') return secured
   }
-  const dialled = await context.dialer.connect(destination, signal, deadline)
+  const dialled = await context.dialer.connect(destination, caller, deadline)
   return dialled.ok ? secure(context, exchange, dialled.value.socket, deadline) : dialled
 }
 

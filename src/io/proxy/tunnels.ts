@@ -7,9 +7,9 @@ export interface OpenTunnel {
   readonly since: Date
   /** Its requests are judged one by one, in plain HTTP or in TLS that ends here. */
   readonly isInspected: boolean
-  readonly bytesUp: () => number
-  readonly bytesDown: () => number
-  readonly end: (endedBy: TunnelEnd) => void
+  bytesUp(): number
+  bytesDown(): number
+  end(endedBy: TunnelEnd): void
 }
 
 /** Every open tunnel, so that they can be listed, and ended together. */

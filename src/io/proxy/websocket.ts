@@ -3,7 +3,9 @@ import type { Socket } from 'node:net'
 import { parseIp } from '../../core/names/ip.ts'
 import { type Field, requestFields, responseFields } from '../../core/wire/fields.ts'
 import { breakOff } from '../relay/reset.ts'
+import { CarriedTunnel } from './carried-tunnel.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
+import { Caller } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { type ForwardPlan, planForward } from './forward-plan.ts'
 import { HeldBytes } from './held-bytes.ts'
@@ -34,6 +36,7 @@ export async function forwardWebSocket(
   if (plan.value.framing.kind !== 'none') return refuse({ reason: 'malformed_request', detail: 'an upgrade with a body' })
   const full = context.admission.takeTunnel(client.text)
   if (full !== undefined) return refuse({ reason: full })
+  let isCarried = false
   try {
     const dialled = await dial(context, exchange)
     if (dialled === undefined) return
@@ -48,10 +51,10 @@ export async function forwardWebSocket(
       held.release()
       return await passOn(exchange, socket, answer.message, context.via)
     }
-    await carry(context, exchange, socket, answer, held)
+    carry(context, exchange, socket, answer, held)
+    isCarried = true
   } finally {
-    context.tunnels.remove(exchange.id)
-    context.admission.releaseTunnel(client.text)
+    if (!isCarried) context.admission.releaseTunnel(client.text)
   }
 }
 
@@ -62,10 +65,10 @@ async function dial(context: ProxyContext, exchange: Exchange): Promise<Socket |
   const deadline = context.dialer.deadline()
   const located = await context.dialer.locate({ policy: generation.policy, ...target, entry }, deadline)
   if (!located.ok) return located.error
-  const gone = new AbortController()
-  const onClose = () => gone.abort()
+  const caller = new Caller()
+  const onClose = () => caller.leave()
   connection.socket.once('close', onClose)
-  const connected = await connectOrigin(context, exchange, located.value, gone.signal, deadline)
+  const connected = await connectOrigin(context, exchange, located.value, caller, deadline)
   connection.socket.off('close', onClose)
   if (connection.socket.destroyed) {
     if (connected.ok) connected.value.destroy()
@@ -166,13 +169,13 @@ function passOn(exchange: Exchange, socket: Socket, message: IncomingMessage, vi
   })
 }
 
-async function carry(
+function carry(
   context: ProxyContext,
   exchange: Exchange,
   socket: Socket,
   { message, origin, head }: Extract<UpgradeAnswer, { kind: 'switched' }>,
   held: HeldBytes,
-): Promise<void> {
+): void {
   const { limits } = exchange.generation.config
   exchange.allowed()
   const fields: Field[] = [
@@ -188,15 +191,7 @@ async function carry(
     idleMs: limits.tunnelIdleSeconds * 1000,
     lifetimeMs: limits.tunnelLifetimeSeconds * 1000,
   })
-  context.tunnels.add({
-    exchange,
-    since: new Date(),
-    isInspected: true,
-    bytesUp: () => relay.bytesUp,
-    bytesDown: () => relay.bytesDown,
-    end: (endedBy) => relay.end(endedBy),
-  })
-  exchange.served(await relay.done)
+  new CarriedTunnel(context, exchange, relay, true)
 }
 
 function formatHead({ statusCode, statusMessage }: IncomingMessage, fields: readonly Field[]): Buffer {

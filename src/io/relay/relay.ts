@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { TunnelEnd } from '../../core/audit-event.ts'
+import type { RawConnection } from './raw-connection.ts'
 
 export interface RelayOptions {
   /** Sent to the origin before anything else the client sends. */
@@ -32,6 +33,27 @@ export interface RelayHandle {
   end(endedBy: TunnelEnd): void
 }
 
+/** What became of a raw dial. */
+export type RawDialOutcome =
+  | { readonly kind: 'connected'; readonly connection: RawConnection; readonly index: number }
+  /** @property errno of an address that failed, `ETIMEDOUT` where none answered in time */
+  | { readonly kind: 'failed'; readonly errno: number }
+  | { readonly kind: 'given_up' }
+
+/**
+ * Connects to the first of these addresses that answers, each with a head start of `staggerMs` over the next, all within `dialMs`.
+ * `onEnd` is called once, later. Gives a function that gives up, or nothing where this dial has to be made in another way.
+ *
+ * @param addresses vetted, in canonical text, in the order to try
+ */
+export type RawDial = (
+  addresses: readonly string[],
+  port: number,
+  dialMs: number,
+  staggerMs: number,
+  onEnd: (outcome: RawDialOutcome) => void,
+) => (() => void) | undefined
+
 export const RELAY_KINDS = ['kernel', 'portable'] as const
 export type RelayKind = (typeof RELAY_KINDS)[number]
 
@@ -42,8 +64,10 @@ export type RelayKind = (typeof RELAY_KINDS)[number]
  */
 export interface Relay {
   readonly kind: RelayKind
-  /** Takes both sockets over: nobody else may use them from here on. */
-  start(client: Socket, origin: Socket, options: RelayOptions): RelayHandle
+  /** Takes both connections over: nobody else may use them from here on. */
+  start(client: Socket, origin: Socket | RawConnection, options: RelayOptions): RelayHandle
+  /** Connects without Node; absent where the relay cannot. */
+  readonly dial?: RawDial
   /** Ends what is left. */
   close(): void
 }

@@ -2,16 +2,22 @@ import { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { Relay as NativeRelay, RelayAddon } from '../../../native/index.d.ts'
 import { TUNNEL_ENDS, type TunnelEnd } from '../../core/audit-event.ts'
-import type { Relay, RelayHandle, RelayOptions, RelayResult } from './relay.ts'
+import { RawConnection } from './raw-connection.ts'
+import type { RawDial, RawDialOutcome, Relay, RelayHandle, RelayOptions, RelayResult } from './relay.ts'
 import { StreamRelay } from './stream-relay.ts'
 
 /** Numbers in one record, and where they are; see `EndedRecords` in `native/index.d.ts`. */
-const RECORD = { id: 0, bytesUp: 1, bytesDown: 2, endedBy: 3, errno: 4, reason: 5, size: 9 } as const
+const RECORD = { id: 0, bytesUp: 1, bytesDown: 2, endedBy: 3, errno: 4, reason: 5, address: 7, fd: 8, size: 9 } as const
 
 /** `EndedByCode`: an end by `kill` has our own reason beside it, 5 is a trouble of the relay's own. */
 const ENDED_BY: readonly (TunnelEnd | undefined)[] = ['client', 'origin', 'idle_timeout', 'lifetime']
 const KILLED = 4
 const OWN_TROUBLE = 5
+const DIAL_FAILED = 6
+const DIALLED = 7
+
+/** What one native dial takes. */
+const MAX_DIALLED_ADDRESSES = 8
 
 export interface SpliceRelayOptions {
   /** Called with the number of tunnels whose sockets Node has no longer. */
@@ -29,6 +35,7 @@ export class SpliceRelay implements Relay {
   readonly #options: SpliceRelayOptions
   readonly #native: NativeRelay
   readonly #tunnels = new Map<number, SplicedTunnel>()
+  readonly #dials = new Map<number, (outcome: RawDialOutcome) => void>()
   /** For live figures; read at once after it was written. */
   readonly #stats = new Float64Array(3)
 
@@ -37,8 +44,19 @@ export class SpliceRelay implements Relay {
     this.#native = addon.createRelay({}, (records) => this.#onEnded(records))
   }
 
-  start(client: Socket, origin: Socket, options: RelayOptions): RelayHandle {
-    return this.#handOver(client, origin, options) ?? new StreamRelay(client, origin, options)
+  start(client: Socket, origin: Socket | RawConnection, options: RelayOptions): RelayHandle {
+    const tunnel =
+      origin instanceof RawConnection ? this.#handOverRaw(client, origin, options) : this.#handOver(client, origin, options)
+    if (tunnel !== undefined) return tunnel
+    return new StreamRelay(client, origin instanceof RawConnection ? origin.toSocket() : origin, options)
+  }
+
+  readonly dial: RawDial = (addresses, port, dialMs, staggerMs, onEnd) => {
+    if (addresses.length > MAX_DIALLED_ADDRESSES) return undefined
+    const id = this.#native.dial(addresses.join(','), port, dialMs, staggerMs)
+    if (id < 0) return undefined
+    this.#dials.set(id, onEnd)
+    return () => this.#native.kill(id, 0)
   }
 
   close(): void {
@@ -60,10 +78,27 @@ export class SpliceRelay implements Relay {
       if (down.length > initialDown.length) origin.unshift(down.subarray(initialDown.length))
       return undefined
     }
-    for (const socket of [client, origin]) {
-      socket.on('error', ignore)
-      socket.destroy()
+    letGo(origin)
+    return this.#begin(client, id)
+  }
+
+  /** The same for an origin that Node has never had. */
+  #handOverRaw(client: Socket, origin: RawConnection, options: RelayOptions): SplicedTunnel | undefined {
+    const clientFd = descriptorOf(client)
+    if (clientFd < 0) return undefined
+    const { initialUp, initialDown = null, idleMs, lifetimeMs } = options
+    const up = withUnread(client, initialUp)
+    const id = this.#native.relay(clientFd, origin.fd, up, initialDown, idleMs, lifetimeMs, true)
+    if (id < 0) {
+      if (up.length > initialUp.length) client.unshift(up.subarray(initialUp.length))
+      return undefined
     }
+    origin.release()
+    return this.#begin(client, id)
+  }
+
+  #begin(client: Socket, id: number): SplicedTunnel {
+    letGo(client)
     const tunnel = new SplicedTunnel(this, id)
     this.#tunnels.set(id, tunnel)
     this.#options.onTaken(this.#tunnels.size)
@@ -83,9 +118,15 @@ export class SpliceRelay implements Relay {
   #onEnded(records: Float64Array): void {
     for (let at = 0; at < records.length; at += RECORD.size) {
       const id = records[at + RECORD.id] ?? 0
+      const code = records[at + RECORD.endedBy] ?? OWN_TROUBLE
+      const onDialled = this.#dials.get(id)
+      if (onDialled !== undefined) {
+        this.#dials.delete(id)
+        onDialled(dialOutcome(code, records, at))
+        continue
+      }
       const tunnel = this.#tunnels.get(id)
       this.#tunnels.delete(id)
-      const code = records[at + RECORD.endedBy] ?? OWN_TROUBLE
       if (code === OWN_TROUBLE) this.#options.onTrouble(records[at + RECORD.errno] ?? 0)
       const endedBy = code === KILLED ? TUNNEL_ENDS[records[at + RECORD.reason] ?? 0] : ENDED_BY[code]
       tunnel?.settle({
@@ -96,6 +137,15 @@ export class SpliceRelay implements Relay {
     }
     this.#options.onTaken(this.#tunnels.size)
   }
+}
+
+function dialOutcome(code: number, records: Float64Array, at: number): RawDialOutcome {
+  if (code === DIALLED) {
+    const connection = new RawConnection(records[at + RECORD.fd] ?? -1)
+    return { kind: 'connected', connection, index: records[at + RECORD.address] ?? 0 }
+  }
+  const errno = records[at + RECORD.errno] ?? 0
+  return code === DIAL_FAILED || code === OWN_TROUBLE ? { kind: 'failed', errno } : { kind: 'given_up' }
 }
 
 class SplicedTunnel implements RelayHandle {
@@ -134,6 +184,12 @@ class SplicedTunnel implements RelayHandle {
 const NO_BYTES = Buffer.alloc(0)
 
 const ignore = () => {}
+
+/** Its connection lives on in the duplicate. */
+function letGo(socket: Socket): void {
+  socket.on('error', ignore)
+  socket.destroy()
+}
 
 /** The descriptor of a socket that can be handed over, or -1: its bytes must be the connection's, and none may wait to be written. */
 function descriptorOf(socket: Socket): number {

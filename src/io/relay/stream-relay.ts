@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { TunnelEnd } from '../../core/audit-event.ts'
+import type { RawConnection } from './raw-connection.ts'
 import type { Relay, RelayHandle, RelayOptions, RelayResult } from './relay.ts'
 import { breakOff } from './reset.ts'
 
@@ -7,8 +8,8 @@ import { breakOff } from './reset.ts'
 export class PortableRelay implements Relay {
   readonly kind = 'portable'
 
-  start(client: Socket, origin: Socket, options: RelayOptions): RelayHandle {
-    return new StreamRelay(client, origin, options)
+  start(client: Socket, origin: Socket | RawConnection, options: RelayOptions): RelayHandle {
+    return new StreamRelay(client, 'toSocket' in origin ? origin.toSocket() : origin, options)
   }
 
   /** Each tunnel has its sockets and its own end. */
