@@ -76,7 +76,7 @@ async function rssGrowth(work: () => Promise<void>): Promise<number> {
 
 async function session() {
   const secure = await inspected(lab, 'paths.test', ['h2'])
-  return connectH2('https://paths.test', { createConnection: () => secure })
+  return connectH2('https://paths.test', { maxSessionMemory: 200, createConnection: () => secure })
 }
 
 /** Writes the whole bulk as fast as it is taken. */
