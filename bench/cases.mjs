@@ -17,13 +17,21 @@ async function timed(proxy, binary, args) {
   const before = proxy.child === undefined ? 0 : cpuMs(proxy.child.pid)
   const result = await load(binary, args)
   // What is done after the last answer (audit lines, closed sockets) belongs to it.
-  await pause(60)
+  await pause(100)
   const after = proxy.child === undefined ? 0 : cpuMs(proxy.child.pid)
   return { ...result, cpuMs: after - before }
 }
 
 function expectAll(result, wanted, field = 'ok') {
   if (result[field] < wanted * 0.99) throw new Error(`only ${result[field]} of ${wanted}: ${JSON.stringify(result)}`)
+}
+
+/** A just-in-time compiler is done after some ten thousand requests, and a gateway runs for weeks. */
+const WARM_UP = 20_000
+
+function countFor({ peer }, quick, isWarmUp) {
+  const isNode = peer.binary === undefined
+  return isWarmUp && isNode ? WARM_UP : quick ? 2_500 : 5_000
 }
 
 function bulk(id, title, { tunnels, up, message, only }) {
@@ -40,7 +48,8 @@ function bulk(id, title, { tunnels, up, message, only }) {
       const target = up ? origin.sink : origin.source
       const args = ['bulk', ...route(proxy, target), '--tunnels', tunnels, '--bytes', bytes, up ? '--up' : '--down']
       const result = await timed(proxy, binary, [...args, '--message', message, '--hello'])
-      expectAll(result, tunnels)
+      // Some close a tunnel whose client has ended instead of waiting for the origin's word; the bytes are through all the same.
+      if (result.bytes < bytes * tunnels) expectAll(result, tunnels)
       return { value: result.cpuMs / (result.bytes / 1e9), rate: result.bytes / 1e6 / (result.wallMs / 1000) }
     },
   }
@@ -54,7 +63,7 @@ export const CASES = [
     digits: 0,
     perSecond: 'set-ups',
     async run(proxy, { binary, origin, quick, isWarmUp }) {
-      const count = (quick ? 2_500 : 5_000) * (isWarmUp && !quick ? 4 : 1)
+      const count = countFor(proxy, quick, isWarmUp)
       const args = ['setup', ...route(proxy, origin.echo), '--count', count, '--concurrency', 16, '--hello']
       const result = await timed(proxy, binary, args)
       expectAll(result, count)
@@ -69,7 +78,7 @@ export const CASES = [
     perSecond: 'denials',
     applies: (peer) => !peer.isDirect,
     async run(proxy, { binary, quick, isWarmUp }) {
-      const count = (quick ? 2_500 : 5_000) * (isWarmUp && !quick ? 4 : 1)
+      const count = countFor(proxy, quick, isWarmUp)
       const args = ['setup', '--proxy', `127.0.0.1:${proxy.port}`, '--target', DENIED, '--count', count, '--concurrency', 16]
       const result = await timed(proxy, binary, args)
       expectAll(result, count, 'refused')
@@ -82,9 +91,9 @@ export const CASES = [
     unit: 'CPU µs',
     digits: 0,
     perSecond: 'requests',
-    applies: (peer) => peer.forwards !== false,
+    applies: (peer) => peer.forwards !== false && !(kept && peer.keepsClients === false),
     async run(proxy, { binary, origin, quick, isWarmUp }) {
-      const count = (quick ? 2_500 : 5_000) * (isWarmUp && !quick ? 3 : 1)
+      const count = countFor(proxy, quick, isWarmUp)
       const args = ['request', ...route(proxy, origin.http), '--count', count, '--concurrency', 16]
       const result = await timed(proxy, binary, kept ? [...args, '--keep-alive'] : args)
       expectAll(result, count)

@@ -100,6 +100,7 @@ const tinyproxy = {
   binary: '/usr/bin/tinyproxy',
   version: ['-v', /tinyproxy ([\d.]+)/],
   log: 'log of connections',
+  keepsClients: false,
   command(base, port, { ports }) {
     const folder = folderFor(base, this.name)
     const escape = (name) => name.replaceAll('.', '\\.')
@@ -168,7 +169,7 @@ AllowCONNECT ${ports.join(' ')}
     return [this.binary, '-f', join(folder, 'httpd.conf'), '-DFOREGROUND']
   },
   /** A thread each: 8,000 tunnels do not fit. */
-  maxTunnels: 1000,
+  maxTunnels: 300,
 }
 
 const nginx = {

@@ -10,6 +10,7 @@ const server = createServer((_req, res) => res.writeHead(403).end())
 server.on('connect', (req, client, head) => {
   const at = req.url.lastIndexOf(':')
   const host = req.url.slice(0, at)
+  client.on('error', () => client.destroy())
   if (!hosts.has(host)) return client.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n')
   const origin = connect({ host: '127.0.0.1', port: Number(req.url.slice(at + 1)), allowHalfOpen: true, noDelay: true }, () => {
     client.write('HTTP/1.1 200 Connection established\r\n\r\n')
@@ -18,6 +19,6 @@ server.on('connect', (req, client, head) => {
     origin.pipe(client)
   })
   origin.on('error', () => client.destroy()).on('close', () => client.destroy())
-  client.on('error', () => origin.destroy()).on('close', () => origin.destroy())
+  client.on('close', () => origin.destroy())
 })
 server.listen(Number(port), '127.0.0.1')

@@ -169,14 +169,14 @@ function plot(results, memory, titles) {
   const parts = []
   for (const { title, values } of groups) {
     y += 22
-    parts.push(`<text x="10" y="${y}" font-weight="bold">${escape(title)}</text>`)
+    parts.push(`<text x="10" y="${y}" font-weight="bold">${xml(title)}</text>`)
     y += 8
     const most = Math.max(...values.map(([, value]) => value))
     for (const [name, value] of values) {
       const width = Math.max(1, (value / most) * barWidth)
       const colour = name === SUBJECT ? COLOURS.subject : name.startsWith('sallyport') ? COLOURS.own : COLOURS.peer
       parts.push(
-        `<text x="${labelWidth - 8}" y="${y + 14}" text-anchor="end">${escape(titles.get(name))}</text>`,
+        `<text x="${labelWidth - 8}" y="${y + 14}" text-anchor="end">${xml(titles.get(name))}</text>`,
         `<rect x="${labelWidth}" y="${y + 3}" width="${width.toFixed(1)}" height="14" fill="${colour}"/>`,
         `<text x="${(labelWidth + width + 6).toFixed(1)}" y="${y + 14}">${fixed(value, value < 10 ? 1 : 0)}</text>`,
       )
@@ -192,6 +192,6 @@ ${parts.join('\n')}
 `
 }
 
-function escape(text) {
+function xml(text) {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('`', '')
 }

@@ -1,4 +1,6 @@
-// Sallyport against its peers, in one run:  npm run bench [-- --quick] [--rounds N] [--only NAME,NAME] [--out FOLDER]
+// Sallyport against its peers, in one run:
+//
+//   npm run bench [-- --quick] [--rounds N] [--only PROXY,PROXY] [--cases CASE,CASE] [--out FOLDER]
 //
 // Wants Linux with two cores, a C compiler and, for peers that are not installed, root and apt. The proxy has core 0, load and
 // origin have core 1. What is compared is the processor time of the proxy's own processes; rounds are interleaved over all
@@ -20,10 +22,17 @@ const { values: options } = parseArgs({
     quick: { type: 'boolean', default: false },
     rounds: { type: 'string' },
     only: { type: 'string' },
+    cases: { type: 'string' },
     out: { type: 'string', default: join(ROOT, 'docs') },
   },
 })
 const { quick } = options
+/** Under two minutes: those the targets name, and what they are measured against. */
+const QUICK_PEERS = ['sallyport-kernel-24', 'sallyport-portable-24', 'squid', 'haproxy', 'pipe-24']
+const QUICK_CASES = ['setup', 'denied', 'forward-kept', 'down-4', 'latency', 'memory']
+const wantedPeers = options.only?.split(',') ?? (quick ? QUICK_PEERS : undefined)
+const wantedCases = options.cases?.split(',') ?? (quick ? QUICK_CASES : undefined)
+const wants = (id) => wantedCases === undefined || wantedCases.includes(id)
 const rounds = Number(options.rounds ?? (quick ? 2 : 7))
 const idleTunnels = quick ? 2_000 : 8_000
 const began = Date.now()
@@ -119,11 +128,10 @@ async function main() {
   const originChild = startPinned(LOAD_CORE, binary, ['origin', ...originArgs])
   await untilListening(originChild, echo)
 
-  const names = options.only?.split(',')
   const left = [...LEFT_OUT]
   const proxies = []
   for (const peer of peersFor(nodes)) {
-    if (names !== undefined && !names.includes(peer.name)) continue
+    if (wantedPeers !== undefined && !wantedPeers.includes(peer.name)) continue
     try {
       const because = provide(peer)
       if (because !== undefined) throw new Error(because)
@@ -145,7 +153,7 @@ async function main() {
     byPeer.set(proxy.peer.name, [...(byPeer.get(proxy.peer.name) ?? []), found])
   }
   for (let round = 0; round <= rounds; round++) {
-    for (const one of CASES) {
+    for (const one of CASES.filter(({ id }) => wants(id))) {
       const subjects = one.withDirect ? [...proxies, { peer: direct }] : proxies
       for (const proxy of subjects) {
         if (one.applies !== undefined && !one.applies(proxy.peer)) continue
@@ -165,7 +173,7 @@ async function main() {
 
   const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1]
   const latency = new Map()
-  for (let round = 0; round < (quick ? 1 : 3); round++) {
+  for (let round = 0; wants('latency') && round < (quick ? 1 : 3); round++) {
     for (const proxy of [...proxies, { peer: direct }]) {
       const setups = results.get('setup').get(proxy.peer.name) ?? results.get('setup').get('squid') ?? []
       if (setups.length === 0) continue
@@ -177,7 +185,7 @@ async function main() {
 
   for (const { child } of proxies) await stop(child)
   const memory = new Map()
-  for (let round = 0; round < (quick ? 1 : 3); round++) {
+  for (let round = 0; wants('memory') && round < (quick ? 1 : 3); round++) {
     for (const { peer } of proxies) {
       const tunnels = Math.min(idleTunnels, peer.maxTunnels ?? idleTunnels)
       try {
@@ -195,7 +203,7 @@ async function main() {
   await stop(originChild)
 
   let decisions = ''
-  if (!quick) {
+  if (!quick && wants('decisions')) {
     say('decision cost over policy size')
     const node = nodes[0].path
     decisions = spawnSync(node, ['--expose-gc', '--max-old-space-size=4096', join(ROOT, 'bench', 'decide.mjs')], {

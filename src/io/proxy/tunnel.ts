@@ -47,15 +47,11 @@ export async function openTunnel(
   serveHttp: ServeHttp,
 ): Promise<void> {
   const { socket, client } = exchange.connection
-  const held = new HeldBytes(socket, head, exchange.generation.config.limits.heldBytes)
-  const refuse = (refusal: Refusal) => {
-    held.release()
-    answerAndClose(socket, exchange.refuse(refusal))
-  }
   const ruling = judgeConnect(context, exchange, req)
-  if (!ruling.ok) return refuse(ruling.error)
+  if (!ruling.ok) return answerAndClose(socket, exchange.refuse(ruling.error))
   const full = context.admission.takeTunnel(client.text)
-  if (full !== undefined) return refuse({ reason: full })
+  if (full !== undefined) return answerAndClose(socket, exchange.refuse({ reason: full }))
+  const held = new HeldBytes(socket, head, exchange.generation.config.limits.heldBytes)
   const tunnel = new Tunnel(context, exchange, ruling.value, held, serveHttp)
   try {
     await tunnel.open()

@@ -35,6 +35,14 @@ export class Tallies<L extends string> {
     this.#tallies.clear()
   }
 
+  /** Removes one series altogether. */
+  remove(key: string): void {
+    const tally = this.#tallies.get(key)
+    if (tally === undefined) return
+    this.#tallies.delete(key)
+    this.#counter.remove(tally.labels)
+  }
+
   #flush(): void {
     for (const tally of this.#tallies.values()) {
       if (tally.count > 0) this.#counter.inc(tally.labels, tally.count)

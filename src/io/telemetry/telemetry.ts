@@ -37,8 +37,10 @@ export class Telemetry {
   readonly #entryBytes: Tallies<'entry' | 'direction'>
   readonly #tunnelBytes: Tallies<'direction'>
   readonly #lookups: Tallies<'outcome'>
-  /** Series of a host, to be removed with it. */
-  readonly #series = new Map<string, Set<string>>()
+  readonly #denials: Tallies<'listener' | 'verdict' | 'reason' | 'host'>
+  readonly #remedies: Tallies<'remedy' | 'name'>
+  /** Keys of the series of a host, to be removed with it. */
+  readonly #series = new Map<string, string[]>()
 
   constructor({ metrics, audit, auditEvents, deniedHosts, clients, entries }: TelemetryOptions) {
     this.#entries = entries
@@ -48,6 +50,8 @@ export class Telemetry {
     this.#entryBytes = new Tallies(metrics.entryBytes)
     this.#tunnelBytes = new Tallies(metrics.tunnelBytes)
     this.#lookups = new Tallies(metrics.dnsLookups)
+    this.#denials = new Tallies(metrics.denials)
+    this.#remedies = new Tallies(metrics.denialRemedies)
     this.#audit = audit
     this.#auditEvents = auditEvents
     this.#deniedHosts = new DeniedHosts({ slots: deniedHosts, onFree: (host) => this.#freeSeries(host) })
@@ -137,16 +141,24 @@ export class Telemetry {
     const { label, first } =
       host === undefined ? { label: '', first: false } : this.#deniedHosts.labelFor(host, client, Date.now())
     if (first) this.metrics.deniedHostsFirstSeen.inc()
-    this.metrics.denials.inc({ listener, verdict, reason, host: label })
-    if (host !== undefined && label === host) {
-      const series = this.#series.get(host) ?? new Set()
-      this.#series.set(host, series.add(JSON.stringify({ listener, verdict, reason, host })))
+    const key = `${listener} ${verdict} ${reason} ${label}`
+    let denials = this.#denials.find(key)
+    if (denials === undefined) {
+      denials = this.#denials.begin(key, { listener, verdict, reason, host: label })
+      if (label === host) this.#series.set(host, [...(this.#series.get(host) ?? []), key])
     }
-    if (hint !== undefined) this.metrics.denialRemedies.inc({ remedy: hint.remedy.kind, name: hint.remedy.name })
+    denials.count++
+    if (hint !== undefined) this.#countRemedy(hint.remedy)
+  }
+
+  #countRemedy({ kind, name }: Hint['remedy']): void {
+    const key = `${kind} ${name}`
+    const remedies = this.#remedies.find(key) ?? this.#remedies.begin(key, { remedy: kind, name })
+    remedies.count++
   }
 
   #freeSeries(host: string): void {
-    for (const labels of this.#series.get(host) ?? []) this.metrics.denials.remove(JSON.parse(labels))
+    for (const key of this.#series.get(host) ?? []) this.#denials.remove(key)
     this.#series.delete(host)
   }
 }
