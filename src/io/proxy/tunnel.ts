@@ -12,7 +12,7 @@ import { answerAndClose, endAndLinger } from './closing.ts'
 import type { Dialled } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { HeldBytes } from './held-bytes.ts'
-import { type Allowed, headOf, judgeHead, rule } from './judge.ts'
+import { type Allowed, admit, headOf, judgeHead, rule } from './judge.ts'
 import { type OpeningVerdict, TlsOpening } from './opening.ts'
 import type { ProxyContext } from './proxy-context.ts'
 
@@ -44,9 +44,13 @@ export async function openTunnel(
     held.release()
     answerAndClose(socket, exchange.refuse(refusal))
   }
-  const ruling = judgeConnect(context, exchange, req)
+  const admitted = admit(context, exchange)
+  const barred = admitted instanceof Promise ? await admitted : admitted
+  if (barred !== undefined) return refuse(barred)
+  const ruling = judgeConnect(exchange, req)
   if (!ruling.ok) return refuse(ruling.error)
-  const full = context.admission.takeTunnel(client.text)
+  const place = context.admission.takeTunnel(client.text)
+  const full = place instanceof Promise ? await place : place
   if (full !== undefined) return refuse({ reason: full })
   try {
     await new Tunnel(context, exchange, ruling.value, held, serveHttp).open()
@@ -56,8 +60,8 @@ export async function openTunnel(
   }
 }
 
-function judgeConnect(context: ProxyContext, exchange: Exchange, req: IncomingMessage): Result<Allowed, Refusal> {
-  const judged = judgeHead(context, exchange, headOf(req))
+function judgeConnect(exchange: Exchange, req: IncomingMessage): Result<Allowed, Refusal> {
+  const judged = judgeHead(exchange, headOf(req))
   if (!judged.ok) return judged
   const { target } = judged.value
   if (target.form !== 'authority') return err({ reason: 'malformed_request', detail: 'CONNECT without an authority' })

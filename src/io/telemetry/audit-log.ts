@@ -10,6 +10,21 @@ export interface AuditLogOptions {
   readonly onDrop: (lines: number) => void
   /** Called once per run of failures, with the cause. */
   readonly onError: (error: Error) => void
+  /** Called whenever something has been written, or given up. */
+  readonly onRoom?: () => void
+}
+
+/** Where audit lines go: a file, or whoever writes it. */
+export interface AuditSink {
+  /** Throws what the file system says. */
+  open(): Promise<void>
+  /** Takes the file that now stands under its name, or another one; throws what the file system says. */
+  reopen(settings?: Pick<AuditLogOptions, 'file' | 'bufferBytes'>): Promise<void>
+  write(event: AuditEvent): void
+  /** Bytes that wait to be written. */
+  readonly waitingBytes: number
+  /** Writes what waits, within a deadline. */
+  close(): Promise<void>
 }
 
 /** The file may be a named pipe or `/dev/stdout`: these must not block either. A regular file does not care. */
@@ -29,8 +44,9 @@ const CLOSE_DEADLINE_MS = 2_000
  * without bound, and a synchronous write would stall every tunnel with it. Each line is one write(2), so that lines of several
  * processes on one file do not mix; whatever is not written is counted, never lost silently.
  */
-export class AuditLog {
+export class AuditLog implements AuditSink {
   #options: AuditLogOptions
+  /** One line each, or several that are written together. */
   readonly #lines: Buffer[] = []
   #head = 0
   #waitingBytes = 0
@@ -70,17 +86,20 @@ export class AuditLog {
   }
 
   write(event: AuditEvent): void {
-    const line = Buffer.from(auditLine(event), 'latin1')
-    if (this.#fd === undefined || this.#waitingBytes + line.length > this.#options.bufferBytes) {
-      this.#options.onDrop(1)
+    this.writeLines(Buffer.from(auditLine(event), 'latin1'))
+  }
+
+  /** Writes finished lines, all in one. */
+  writeLines(lines: Buffer): void {
+    if (this.#fd === undefined || this.#waitingBytes + lines.length > this.#options.bufferBytes) {
+      this.#options.onDrop(countLines(lines))
       return
     }
-    this.#lines.push(line)
-    this.#waitingBytes += line.length
+    this.#lines.push(lines)
+    this.#waitingBytes += lines.length
     this.#pump()
   }
 
-  /** Bytes that wait to be written. */
   get waitingBytes(): number {
     return this.#waitingBytes
   }
@@ -98,7 +117,7 @@ export class AuditLog {
       await Promise.race([drained, deadline])
       clearTimeout(timer)
     }
-    const left = this.#lines.length - this.#head
+    const left = this.#lines.slice(this.#head).reduce((sum, lines) => sum + countLines(lines), 0)
     if (left > 0) this.#options.onDrop(left)
     clearInterval(this.#rotation)
     const fd = this.#fd
@@ -122,7 +141,7 @@ export class AuditLog {
         setTimeout(() => this.#writeRest(fd, line, from), RETRY_MS).unref()
         return
       }
-      if (error) this.#failed(error)
+      if (error) this.#failed(error, line)
       else if (from + written < line.length) return this.#writeRest(fd, line, from + written)
       else this.#failing = false
       this.#settled(line)
@@ -144,10 +163,11 @@ export class AuditLog {
       this.#head = 0
     }
     this.#pump()
+    this.#options.onRoom?.()
   }
 
-  #failed(error: Error): void {
-    this.#options.onDrop(1)
+  #failed(error: Error, lines: Buffer): void {
+    this.#options.onDrop(countLines(lines))
     if (!this.#failing) this.#options.onError(error)
     this.#failing = true
   }
@@ -171,6 +191,14 @@ export class AuditLog {
       })
     })
   }
+}
+
+const NEWLINE = 10
+
+function countLines(lines: Buffer): number {
+  let count = 0
+  for (let at = lines.indexOf(NEWLINE); at >= 0; at = lines.indexOf(NEWLINE, at + 1)) count++
+  return count
 }
 
 async function openFile(file: string): Promise<number> {

@@ -12,6 +12,7 @@ import {
   subjectAltName,
   subjectKeyIdentifier,
 } from './certificate-extensions.ts'
+import { type FileReads, readNow } from '../file-reads.ts'
 import { type CaFiles, type CaProblem, readCaCertificates, readCaKey } from './certificate-files.ts'
 import { keyIdentifier } from './certificate-reader.ts'
 import type { LeafKey } from './leaf-key.ts'
@@ -42,10 +43,14 @@ const COMMON_NAME_MAX = 64
  * certificate, the chain above it, and other CAs that clients are to trust besides (the next root, before its key is put in place;
  * the last one, until its leaves have gone).
  */
-export async function loadCertificateAuthority(files: CaFiles, now: Date): Promise<Result<CertificateAuthority, CaProblem>> {
-  const certificates = await readCaCertificates(files.caCertificate)
+export async function loadCertificateAuthority(
+  files: CaFiles,
+  now: Date,
+  reads: FileReads = readNow,
+): Promise<Result<CertificateAuthority, CaProblem>> {
+  const certificates = await readCaCertificates(files.caCertificate, reads)
   if (!certificates.ok) return certificates
-  const key = await readCaKey(files)
+  const key = await readCaKey(files, reads)
   if (!key.ok) return key
   const signer = signerFor(certificates.value, key.value, files, now)
   if (!signer.ok) return signer
