@@ -1,4 +1,4 @@
-import type { LimitName, Share } from '../core/shares/share.ts'
+import type { Share } from '../core/shares/share.ts'
 import type { ListenAddress } from '../core/listen-address.ts'
 import type { RecordedReads } from '../io/file-reads.ts'
 import type { TunnelRow } from '../io/proxy/tunnels.ts'
@@ -51,7 +51,9 @@ export type ToWorker =
   | { readonly kind: 'commit'; readonly number: number; readonly auditBytes: number }
   /** Forget what was prepared. */
   | { readonly kind: 'abandon'; readonly number: number }
-  | { readonly kind: 'drain' }
+  /** Stop listening, and refuse what still comes on connections there are; end when all is over. */
+  | { readonly kind: 'refuse_new' }
+  /** End at once. */
   | { readonly kind: 'stop' }
   | { readonly kind: 'ask'; readonly id: number; readonly question: Question }
   /** So much of a limit that was asked for; with none, when to ask again. */
@@ -68,9 +70,14 @@ export type Question =
 export interface Answers {
   readonly metrics: { readonly metrics: readonly MetricReading[]; readonly load: WorkerLoad }
   readonly denials: readonly DenialRow[]
-  readonly tunnels: { readonly open: number; readonly tunnels: readonly TunnelRow[] }
+  readonly tunnels: TunnelList
   /** Whether it was this worker's. */
   readonly end_tunnel: boolean
+}
+
+export interface TunnelList {
+  readonly open: number
+  readonly tunnels: readonly TunnelRow[]
 }
 
 /** What a worker is doing now. */
@@ -93,7 +100,9 @@ export type FromWorker =
   | { readonly kind: 'answer'; readonly id: number; readonly answer: Answers[Question['what']] }
   /** A limit is used up here: give me more of it. */
   | { readonly kind: 'want'; readonly share: Share }
-  /** @property recalled whether this answers a `recall` */
-  | { readonly kind: 'give_back'; readonly shares: readonly (readonly [Share, number])[]; readonly recalled: boolean }
-
-export type { LimitName, Share }
+  | {
+      readonly kind: 'give_back'
+      readonly shares: readonly (readonly [Share, number])[]
+      /** Whether this answers a `recall`. */
+      readonly recalled: boolean
+    }

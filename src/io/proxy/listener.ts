@@ -56,7 +56,7 @@ export class ProxyListener {
     })
     // Node would silently drop the fields past 2,000; ours are counted and refused.
     this.#server.maxHeadersCount = 0
-    this.#server.maxConnections = limits.connections
+    this.#server.maxConnections = atLeastNone(limits.connections)
     this.#http2 = this.#http2Inside(limits)
     this.#listen()
   }
@@ -67,7 +67,7 @@ export class ProxyListener {
     Object.assign(this.#server, { maxHeaderSize: limits.targetBytes + limits.headBytes })
     this.#server.headersTimeout = limits.headSeconds * 1000
     this.#server.keepAliveTimeout = limits.keepAliveSeconds * 1000
-    this.#server.maxConnections = limits.connections
+    this.#server.maxConnections = atLeastNone(limits.connections)
     this.#http2 = this.#http2Inside(limits)
   }
 
@@ -77,6 +77,11 @@ export class ProxyListener {
       forward: (request) => this.#forwarder.forward(request),
       onFault: (error, exchange) => this.#fault(error, exchange),
     })
+  }
+
+  /** Client connections there are, tunnels among them. */
+  get connections(): number {
+    return this.#sockets.size
   }
 
   /** Binds; throws what the system says. */
@@ -282,6 +287,11 @@ export class ProxyListener {
     else if (pending === 0) endAndLinger(socket, '')
     else socket.destroy()
   }
+}
+
+/** Node 20 takes 0 for no limit at all. */
+function atLeastNone(connections: number): number {
+  return connections === 0 ? -1 : connections
 }
 
 /** Of an ordinary request on the connection. */
