@@ -4,7 +4,7 @@ import { formatListenAddress, type ListenAddress } from './core/listen-address.t
 import { type IpAddress, parseIp } from './core/names/ip.ts'
 import { isLoopback, isUnspecified } from './core/names/special-purpose.ts'
 import type { Policy } from './core/policy/policy.ts'
-import { wait, type WorkLeft } from './ending.ts'
+import { type WorkLeft, wait } from './ending.ts'
 import type { Admission, AdmissionHooks } from './io/proxy/admission.ts'
 import { Dialer } from './io/proxy/dial.ts'
 import { Exchanges } from './io/proxy/exchanges.ts'
@@ -202,6 +202,9 @@ export class Gate {
     )
   }
 }
+
+/** Where names have fixed addresses: everywhere but in tests. */
+export const HOSTS_FILE = '/etc/hosts'
 
 /** How long closed tunnels may take to flush their last bytes. */
 const CLOSE_MS = 2_000

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
 import { Ending } from './ending.ts'
-import { Gate } from './gate.ts'
+import { Gate, HOSTS_FILE } from './gate.ts'
 import { createAdminService } from './io/admin/admin-service.ts'
 import type { HttpService } from './io/admin/http-service.ts'
 import { createMetricsService, type Readiness } from './io/admin/metrics-service.ts'
@@ -44,9 +44,6 @@ export interface RunningGateway {
   /** Ends at once. */
   stop(): Promise<void>
 }
-
-/** Where configured: everywhere but in tests. */
-const HOSTS_FILE = '/etc/hosts'
 
 /** A new name for `Via`, which no other gateway has. */
 export function newVia(): string {

@@ -68,7 +68,8 @@ export class SettingsInForce {
 
   /** Why settings that are right in themselves cannot follow those in force. */
   objectionTo({ inspection, policy }: Settings): string | undefined {
-    if (inspection !== undefined || this.#generation.inspection === undefined || inspectedHosts(policy).length === 0) return undefined
+    if (inspection !== undefined || this.#generation.inspection === undefined || inspectedHosts(policy).length === 0)
+      return undefined
     return 'the CA of the inspection cannot be used any more; `sallyport check` says why'
   }
 

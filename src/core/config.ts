@@ -246,7 +246,10 @@ export const configSchema = z.strictObject({
     .prefault({})
     .describe('what happens when the config changes'),
   stateDirectory: z.string().min(1).default('state').describe("the gateway's own files"),
-  workers: z.literal(1).default(1).describe('processes that share the work'),
+  workers: z
+    .union([z.int().min(1).max(64), z.literal('auto')])
+    .default(1)
+    .describe('processes that share the work; `auto` is one for each core, as far as the CPU quota goes'),
   audit: z
     .strictObject({
       file: z.string().min(1).default('-').describe('`-` is standard output'),

@@ -1,5 +1,5 @@
-import type { Share } from '../core/shares/share.ts'
 import type { ListenAddress } from '../core/listen-address.ts'
+import type { Share } from '../core/shares/share.ts'
 import type { RecordedReads } from '../io/file-reads.ts'
 import type { TunnelRow } from '../io/proxy/tunnels.ts'
 import type { MetricReading } from '../io/telemetry/metrics.ts'
@@ -13,7 +13,7 @@ import type { DenialRow } from '../io/telemetry/recent-denials.ts'
 
 /** Settings as the files were read once, for every worker the same. */
 export interface GenerationFiles {
-  /** Counts up with every successful load. */
+  /** Of this load: no two tries have the same. */
   readonly number: number
   /** The config file, as the command line named it. */
   readonly file: string

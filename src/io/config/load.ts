@@ -66,7 +66,8 @@ export async function loadConfig(
     return err(inOrder(file, source, [...found, ...(compiled.ok ? [] : certain(compiled.error))]))
   const token = config.admin.tokenFile === undefined ? ok(undefined) : await readSecret(config.admin.tokenFile, 'token', reads)
   if (!token.ok) return err(inOrder(file, source, [problem(['admin', 'tokenFile'], token.error)]))
-  const auditKey = config.audit.hashKeyFile === undefined ? ok(undefined) : await readSecret(config.audit.hashKeyFile, 'key', reads)
+  const auditKey =
+    config.audit.hashKeyFile === undefined ? ok(undefined) : await readSecret(config.audit.hashKeyFile, 'key', reads)
   if (!auditKey.ok) return err(inOrder(file, source, [problem(['audit', 'hashKeyFile'], auditKey.error)]))
   const inspection = await loadInspection(config.inspection, reads)
   const means = inspection.ok ? ok(inspection.value.authority) : inspection

@@ -7,7 +7,7 @@ import type { Metrics } from './metrics.ts'
 import { RecentDenials } from './recent-denials.ts'
 
 /** What an entry is counted under that a reload has removed. */
-const REMOVED_ENTRY = 'removed'
+export const REMOVED_ENTRY = 'removed'
 
 export interface TelemetryOptions {
   readonly metrics: Metrics

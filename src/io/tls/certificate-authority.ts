@@ -2,6 +2,7 @@ import { type KeyObject, randomBytes } from 'node:crypto'
 import type { Host } from '../../core/names/authority.ts'
 import type { HostPattern } from '../../core/policy/host-pattern.ts'
 import { err, ok, type Result } from '../../core/result.ts'
+import { type FileReads, readNow } from '../file-reads.ts'
 import { type CaCertificate, chainOf, isSelfSigned, trustAnchors } from './certificate-chain.ts'
 import { constraintsPermit, constraintsPermitAll, type NameConstraints } from './certificate-constraints.ts'
 import {
@@ -12,7 +13,6 @@ import {
   subjectAltName,
   subjectKeyIdentifier,
 } from './certificate-extensions.ts'
-import { type FileReads, readNow } from '../file-reads.ts'
 import { type CaFiles, type CaProblem, readCaCertificates, readCaKey } from './certificate-files.ts'
 import { keyIdentifier } from './certificate-reader.ts'
 import type { LeafKey } from './leaf-key.ts'

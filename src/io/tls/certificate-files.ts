@@ -65,7 +65,10 @@ export async function readCaCertificates(
 }
 
 /** The signing key: RSA of 2048 to 8192 bits, P-256 or P-384, readable by this user alone. */
-export async function readCaKey({ caCertificate, caKey }: CaFiles, reads: FileReads = readNow): Promise<Result<KeyObject, CaProblem>> {
+export async function readCaKey(
+  { caCertificate, caKey }: CaFiles,
+  reads: FileReads = readNow,
+): Promise<Result<KeyObject, CaProblem>> {
   const remedy = `restore the key of \`${caCertificate}\`, or move that file away and make a new CA with \`sallyport ca init\``
   const pem = await reads(caKey, () => readPem(caKey, checkKeyFile, remedy))
   if (!pem.ok) return pem

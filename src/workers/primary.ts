@@ -1,0 +1,332 @@
+import { randomBytes } from 'node:crypto'
+import type { ListenAddress } from '../core/listen-address.ts'
+import { Ending } from '../ending.ts'
+import { type BoundAddresses, newVia, type RunningGateway, shownListeners } from '../gateway.ts'
+import { createAdminService } from '../io/admin/admin-service.ts'
+import type { HttpService } from '../io/admin/http-service.ts'
+import { createMetricsService, type Readiness } from '../io/admin/metrics-service.ts'
+import { AuditLog } from '../io/telemetry/audit-log.ts'
+import type { Logger } from '../io/telemetry/log.ts'
+import { Metrics } from '../io/telemetry/metrics.ts'
+import { type ReloadReport, type Settings, SettingsInForce, type SettingsSource } from '../settings-in-force.ts'
+import { AuditIntake } from './audit-intake.ts'
+import { Crew } from './crew.ts'
+import { mergeDenials, mergeTunnels } from './merged-lists.ts'
+import { MergedMetrics } from './merged-metrics.ts'
+import type { FromWorker, GatewayIdentity, GenerationFiles, ToWorker, WorkerLoad } from './messages.ts'
+import { ShareDesk } from './share-desk.ts'
+import type { WorkerHandle } from './worker-handle.ts'
+
+/** How often every worker is asked how its metrics stand: what it counted since is lost when it is killed. */
+const ASK_MS = 1_000
+
+/** What one read of a worker's pipe can bring on top of what is held back. */
+const READ_BYTES = 65_536
+
+export interface PrimaryOptions {
+  readonly settings: Settings
+  /** Name of the config file. */
+  readonly file: string
+  /** Loads the settings again, for `reload`. */
+  readonly source: SettingsSource
+  readonly log: Logger
+  /** At least two. */
+  readonly workers: number
+}
+
+/**
+ * A gateway of several processes. This one carries no request: it loads and watches the files, starts and replaces the workers, deals out
+ * the limits, writes the one audit log, and answers on the listeners for metrics and for the admin API.
+ */
+export class Primary implements RunningGateway {
+  readonly #log: Logger
+  readonly #file: string
+  readonly #source: SettingsSource
+  readonly #metrics = new Metrics()
+  readonly #settings: SettingsInForce
+  readonly #audit: AuditLog
+  readonly #intake: AuditIntake
+  readonly #desk: ShareDesk
+  readonly #crew: Crew
+  readonly #merged: MergedMetrics
+  readonly #services: { readonly metrics: HttpService; readonly admin: HttpService }
+  readonly #ending: Ending
+  readonly #startedAt = new Date()
+  readonly #loads = new Map<number, WorkerLoad>()
+  readonly #via = newVia()
+  readonly #pseudonymKey = randomBytes(32).toString('hex')
+  #bound: BoundAddresses | undefined
+  #proxy: ListenAddress | undefined
+  #reloading: Promise<ReloadReport> | undefined
+  /** Of the loads that were sent to workers, the one tried last. */
+  #lastLoad = 1
+  #asking: NodeJS.Timeout | undefined
+
+  constructor({ settings, file, source, log, workers }: PrimaryOptions) {
+    this.#log = log
+    this.#file = file
+    this.#source = source
+    const metrics = this.#metrics
+    this.#settings = new SettingsInForce(settings, metrics, log)
+    const config = () => this.#settings.generation.config
+    this.#audit = new AuditLog({
+      ...this.#auditSettings(config().audit, workers),
+      onDrop: (lines) => metrics.auditDropped.inc(lines),
+      onError: (error) =>
+        log.error({ err: error, file: config().audit.file }, 'audit log cannot be written; lines are dropped and counted'),
+      onRoom: () => this.#intake.onRoom(),
+    })
+    this.#intake = new AuditIntake(this.#audit, config().audit.bufferBytes / 2)
+    this.#desk = new ShareDesk({
+      limits: () => config().limits,
+      workers,
+      send: (id, message) => this.#crew.workers.find((worker) => worker.id === id)?.send(message),
+      nowMs: () => performance.now(),
+    })
+    this.#merged = new MergedMetrics({
+      own: metrics,
+      deniedHosts: () => config().metrics.deniedHosts,
+      entries: () => new Set(this.#settings.generation.policy.entries.map(({ id }) => id)),
+      nowMs: () => performance.now(),
+    })
+    this.#crew = new Crew({
+      count: workers,
+      log,
+      intake: this.#intake,
+      introduction: (worker) => this.#introduction(worker),
+      untilQuiet: async () => this.#reloading,
+      onMessage: (worker, message) => this.#onMessage(worker, message),
+      onServing: (proxy) => {
+        this.#proxy = proxy
+      },
+      onGone: (worker) => this.#onGone(worker),
+      onRestart: () => metrics.workerRestarts.inc(),
+      onTornLine: () => metrics.auditDropped.inc(),
+    })
+    this.#ending = new Ending({
+      limits: () => config().limits,
+      log,
+      refuseNew: () => this.#crew.refuseNew(),
+      settled: () => this.#crew.gone(),
+      close: () => this.#close(),
+    })
+    this.#services = {
+      metrics: createMetricsService({ contentType: metrics.registry.contentType, metrics: () => this.#metricsPage() }, () =>
+        this.readiness(),
+      ),
+      admin: createAdminService({
+        generation: () => this.#settings.generation,
+        status: () => this.status(),
+        denials: async () => mergeDenials(await this.#askAll('denials')),
+        tunnels: async () => mergeTunnels(await this.#askAll('tunnels')),
+        endTunnel: (id) => this.#endTunnel(id),
+        token: () => this.#settings.settings.adminToken,
+        reload: () => this.reload(),
+      }),
+    }
+  }
+
+  async start(): Promise<BoundAddresses> {
+    const { listen } = this.#settings.generation.config
+    try {
+      await this.#audit.open()
+      const metrics = await this.#services.metrics.start(listen.metrics)
+      const admin = await this.#services.admin.start(listen.admin)
+      this.#bound = { metrics, admin, proxy: listen.proxy }
+      await this.#crew.start()
+      this.#bound = { metrics, admin, proxy: this.#proxy ?? listen.proxy }
+      this.#asking = setInterval(() => void this.#look(), ASK_MS)
+      this.#ending.begin()
+      return this.#bound
+    } catch (error) {
+      await this.stop()
+      throw error
+    }
+  }
+
+  async reload(): Promise<ReloadReport> {
+    await this.#reloading
+    this.#reloading ??= this.#reload().finally(() => {
+      this.#reloading = undefined
+    })
+    return this.#reloading
+  }
+
+  /** All workers or none: each has the new settings ready before the first puts them in force. */
+  async #reload(): Promise<ReloadReport> {
+    const loaded = await this.#source()
+    if (!loaded.ok) return this.#settings.refuse(loaded.error)
+    const objection = this.#settings.objectionTo(loaded.value)
+    if (objection !== undefined) return this.#settings.refuse([objection])
+    const generation = this.#filesOf(loaded.value, ++this.#lastLoad)
+    const { workers } = this.#crew
+    const problem = await this.#prepare(workers, generation, loaded.value)
+    if (problem !== undefined) {
+      for (const worker of workers) worker.send({ kind: 'abandon', number: generation.number })
+      return this.#settings.refuse([problem])
+    }
+    this.#settings.swap(loaded.value)
+    this.#intake.limit(this.#settings.generation.config.audit.bufferBytes / 2)
+    await Promise.all(workers.map((worker) => worker.commit(generation.number, this.#auditBytesOfWorker())))
+    this.#desk.trimConnections()
+    return this.#settings.reportLoaded()
+  }
+
+  async #prepare(
+    workers: readonly WorkerHandle[],
+    generation: GenerationFiles,
+    { config: { audit } }: Settings,
+  ): Promise<string | undefined> {
+    const problems = await Promise.all(workers.map((worker) => worker.prepare(generation)))
+    const problem = problems.find((one) => one !== undefined)
+    if (problem !== undefined) return problem
+    try {
+      await this.#audit.reopen(this.#auditSettings(audit, this.#crew.size))
+      return undefined
+    } catch (error) {
+      return `cannot open the audit log \`${audit.file}\`: ${(error as NodeJS.ErrnoException).code}`
+    }
+  }
+
+  async rotateAuditLog(): Promise<void> {
+    try {
+      await this.#audit.reopen()
+    } catch (error) {
+      this.#log.error({ err: error }, 'audit log cannot be reopened; the old file is written on')
+    }
+  }
+
+  drain(): Promise<void> {
+    return this.#ending.drain()
+  }
+
+  stop(): Promise<void> {
+    return this.#ending.stop()
+  }
+
+  async #close(): Promise<void> {
+    clearInterval(this.#asking)
+    // What still comes is taken even while the log stands still: it counts what it cannot write.
+    this.#intake.finish()
+    await this.#crew.stop()
+    this.#desk.stop()
+    this.#services.metrics.stop()
+    this.#services.admin.stop()
+    await this.#audit.close()
+  }
+
+  /** What `/readyz` says. */
+  readiness(): Readiness {
+    const { phase } = this.#ending
+    const serving = this.#crew.serving.length
+    const ready = phase === 'serving' && serving > 0
+    const state = phase === 'serving' && !ready ? 'no worker serves' : ready ? 'ready' : phase
+    return { ready, lines: [state, `${serving} of ${this.#crew.size} workers`, ...this.#settings.readinessLines()] }
+  }
+
+  /** What `/api/v1/status` says. */
+  async status(): Promise<Record<string, unknown>> {
+    await this.#look()
+    const workers = this.#crew.workers.map((worker) => ({
+      worker: worker.id,
+      pid: worker.pid,
+      serving: worker.isServing,
+      ...this.#loads.get(worker.id),
+    }))
+    const loads = [...this.#loads.values()]
+    return {
+      ...this.#settings.status(),
+      phase: this.#ending.phase,
+      startedAt: this.#startedAt.toISOString(),
+      listeners: shownListeners(this.#bound),
+      tunnels: { open: sum(loads.map(({ tunnels }) => tunnels)), limit: this.#settings.generation.config.limits.tunnels },
+      auditBytesWaiting: this.#audit.waitingBytes + sum(loads.map(({ auditBytesWaiting }) => auditBytesWaiting)),
+      workers,
+    }
+  }
+
+  async #metricsPage(): Promise<string> {
+    await this.#look()
+    return this.#merged.page()
+  }
+
+  /** Asks every worker how it stands; of one that does not answer, what it said before is kept. */
+  async #look(): Promise<void> {
+    this.#desk.trimConnections()
+    await Promise.all(
+      this.#crew.serving.map(async (worker) => {
+        const answer = await worker.ask<'metrics'>({ what: 'metrics' })
+        if (answer === undefined || worker.isGone) return
+        this.#loads.set(worker.id, answer.load)
+        this.#merged.update(worker.id, answer.metrics)
+      }),
+    )
+  }
+
+  async #askAll<W extends 'denials' | 'tunnels'>(what: W) {
+    const answers = await Promise.all(this.#crew.serving.map((worker) => worker.ask<W>({ what } as never)))
+    return answers.filter((answer) => answer !== undefined)
+  }
+
+  async #endTunnel(tunnel: string): Promise<boolean> {
+    const answers = await Promise.all(
+      this.#crew.serving.map((worker) => worker.ask<'end_tunnel'>({ what: 'end_tunnel', tunnel })),
+    )
+    return answers.includes(true)
+  }
+
+  #onMessage(worker: WorkerHandle, message: FromWorker): void {
+    switch (message.kind) {
+      case 'want':
+        return this.#desk.want(worker.id, message.share)
+      case 'give_back':
+        return this.#desk.giveBack(worker.id, message.shares, message.recalled)
+      case 'ended':
+        return this.#merged.update(worker.id, message.metrics)
+      default:
+        // The rest is the crew's and the handle's.
+        return
+    }
+  }
+
+  #onGone(worker: WorkerHandle): void {
+    this.#desk.forget(worker.id)
+    this.#merged.retire(worker.id)
+    this.#loads.delete(worker.id)
+  }
+
+  #introduction(worker: number): ToWorker {
+    return {
+      kind: 'start',
+      worker,
+      generation: this.#filesOf(this.#settings.settings, this.#lastLoad),
+      identity: this.#identity(),
+      connections: this.#desk.connectionsFor(worker),
+      auditBytes: this.#auditBytesOfWorker(),
+    }
+  }
+
+  #identity(): GatewayIdentity {
+    if (this.#bound === undefined) throw new Error('a worker before the listeners stand')
+    const { metrics, admin } = this.#bound
+    return { via: this.#via, pseudonymKey: this.#pseudonymKey, metrics, admin }
+  }
+
+  #filesOf({ reads, policy }: Settings, number: number): GenerationFiles {
+    if (reads === undefined) throw new Error('settings without what the files said')
+    return { number, file: this.#file, reads, policyHash: policy.hash }
+  }
+
+  /** Half of what may wait does so in the workers; what is read from them in one go comes on top. */
+  #auditSettings<T extends { readonly bufferBytes: number }>(audit: T, workers: number): T {
+    return { ...audit, bufferBytes: audit.bufferBytes / 2 + workers * READ_BYTES }
+  }
+
+  #auditBytesOfWorker(): number {
+    return Math.floor(this.#settings.generation.config.audit.bufferBytes / 2 / this.#crew.size)
+  }
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
+}
