@@ -88,6 +88,8 @@ export interface WorkerLoad {
 }
 
 export type FromWorker =
+  /** It listens to the primary. What is sent before that Node's cluster module takes for itself and drops. */
+  | { readonly kind: 'hello' }
   | { readonly kind: 'serving'; readonly proxy: ListenAddress }
   | { readonly kind: 'start_failed'; readonly message: string }
   | { readonly kind: 'prepared'; readonly number: number }

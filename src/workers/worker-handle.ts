@@ -34,6 +34,8 @@ export class WorkerHandle {
   isServing = false
   isGone = false
   readonly #process: ClusterWorker
+  /** What waits for its hello. */
+  #unheard: ToWorker[] | undefined = []
   readonly #answers = new Map<number, (answer: Answers[Question['what']]) => void>()
   /** Questions that are not answered yet, so that a worker that stands still is asked once. */
   readonly #asked = new Map<string, Promise<unknown>>()
@@ -67,7 +69,8 @@ export class WorkerHandle {
   }
 
   send(message: ToWorker): void {
-    if (this.#process.isConnected()) this.#process.send(message)
+    if (this.#unheard !== undefined) this.#unheard.push(message)
+    else if (this.#process.isConnected()) this.#process.send(message)
   }
 
   /** The answer, or nothing from a worker that is too slow or has gone. */
@@ -116,6 +119,12 @@ export class WorkerHandle {
 
   #settle(message: FromWorker): boolean {
     switch (message.kind) {
+      case 'hello': {
+        const waiting = this.#unheard ?? []
+        this.#unheard = undefined
+        for (const one of waiting) this.send(one)
+        return true
+      }
       case 'answer':
         this.#answers.get(message.id)?.(message.answer)
         this.#answers.delete(message.id)

@@ -222,3 +222,4 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR2'] as const) proces
 
 const worker = new Worker()
 process.on('message', (message) => worker.receive(message as ToWorker))
+send({ kind: 'hello' })
