@@ -27,7 +27,7 @@ export interface GateOptions {
   readonly settings: SettingsInForce
   readonly metrics: Metrics
   readonly audit: Pick<AuditSink, 'write'>
-  readonly admission: (hooks: AdmissionHooks) => Admission
+  readonly admission: Admission
   readonly log: Logger
   /** Names with fixed addresses. */
   readonly hostsFile: string
@@ -37,6 +37,14 @@ export interface GateOptions {
   readonly ownListeners: () => readonly ListenAddress[]
   /** Client connections that this process may have; without it, what the config says. */
   readonly connections?: number
+}
+
+/** Has an admission counted. */
+export function countAdmission(metrics: Metrics): Omit<AdmissionHooks, 'limits'> {
+  return {
+    onHit: (limit) => metrics.limitHits.inc({ limit }),
+    onChange: (open) => metrics.tunnelsOpen.set(open),
+  }
 }
 
 /** Everything that carries requests, put together: one of it is a gateway's, or a worker's. */
@@ -68,11 +76,7 @@ export class Gate {
     this.#telemetry = new Telemetry({ metrics, audit, ...telemetrySettings(settings.settings) })
     this.#resolver = new Resolver(this.#resolverOptions(config))
     this.#pool = new OriginPool(() => this.#generation.config.limits.originKeepAliveSeconds * 1000)
-    this.#admission = admission({
-      limits: () => this.#generation.config.limits,
-      onHit: (limit) => metrics.limitHits.inc({ limit }),
-      onChange: (open) => metrics.tunnelsOpen.set(open),
-    })
+    this.#admission = admission
     const context = this.#context(via)
     this.#proxy = new ProxyListener('proxy', context, new Forwarder(context, this.#pool), this.#limits())
   }
@@ -94,6 +98,11 @@ export class Gate {
     this.#pool.retire(generation.number)
     this.#forgetEntries(before.policy)
     if (config.reload.tunnels === 'recheck') void this.#recheck(generation)
+  }
+
+  /** Calls back after each client connection that is accepted. */
+  onConnection(callback: () => void): void {
+    this.#proxy.onConnection(callback)
   }
 
   /** Takes so many client connections from now on; those there are stay. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
 import { Ending } from './ending.ts'
-import { Gate, HOSTS_FILE } from './gate.ts'
+import { countAdmission, Gate, HOSTS_FILE } from './gate.ts'
 import { createAdminService } from './io/admin/admin-service.ts'
 import type { HttpService } from './io/admin/http-service.ts'
 import { createMetricsService, type Readiness } from './io/admin/metrics-service.ts'
@@ -78,7 +78,7 @@ export class Gateway implements RunningGateway {
       settings: this.#settings,
       metrics,
       audit: this.#audit,
-      admission: (hooks) => new OwnAdmission(hooks),
+      admission: new OwnAdmission({ ...countAdmission(metrics), limits: () => this.#settings.generation.config.limits }),
       log,
       hostsFile,
       via: newVia(),

@@ -25,7 +25,7 @@ export class ConnectionShare {
     this.#held = options.held
   }
 
-  /** To be called now and then. */
+  /** To be called at every connection, and now and then. */
   look(): void {
     const headroom = Math.max(1, Math.floor(this.#held * HEADROOM))
     if (this.#asking || this.#held - this.#options.open() >= headroom) return
@@ -38,9 +38,14 @@ export class ConnectionShare {
     this.#hold(this.#held + amount)
   }
 
-  /** Gives up half of what is free, at least one if there is one: the amount. */
-  recall(): number {
-    const amount = Math.max(0, Math.ceil((this.#held - this.#options.open()) / 2))
+  /**
+   * Gives up half of what is free, at least one if there is one: the amount.
+   *
+   * @param keep gives up all but so many, used ones among them
+   */
+  recall(keep?: number): number {
+    const free = Math.max(0, this.#held - this.#options.open())
+    const amount = keep === undefined ? Math.ceil(free / 2) : Math.min(free, Math.max(0, this.#held - keep))
     this.#hold(this.#held - amount)
     return amount
   }

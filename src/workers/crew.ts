@@ -47,6 +47,9 @@ export class Crew {
 
   constructor(options: CrewOptions) {
     this.#options = options
+    // Every worker accepts on the one socket by itself. Handing connections round costs as much as a tunnel's whole set-up, and with
+    // every worker at its limit Node would hand them round for ever. It has to be set before anything else is.
+    cluster.schedulingPolicy = cluster.SCHED_NONE
     cluster.setupPrimary({
       exec: fileURLToPath(new URL('./worker.js', import.meta.url)),
       args: [],
@@ -55,8 +58,6 @@ export class Crew {
       // Settings, and what files said, are Maps and bytes.
       serialization: 'advanced',
     })
-    // Every worker accepts on the one socket by itself. Handing connections round costs as much as a tunnel's whole set-up.
-    cluster.schedulingPolicy = cluster.SCHED_NONE
   }
 
   /** Workers whose process is there, serving or not yet. */

@@ -40,6 +40,8 @@ export type ToWorker =
       readonly worker: number
       readonly generation: GenerationFiles
       readonly identity: GatewayIdentity
+      /** Where the proxy listens, for as long as the gateway runs. */
+      readonly listen: ListenAddress
       /** Client connections to begin with. */
       readonly connections: number
       /** Audit lines it may hold back while the primary does not take them. */
@@ -58,8 +60,12 @@ export type ToWorker =
   | { readonly kind: 'ask'; readonly id: number; readonly question: Question }
   /** So much of a limit that was asked for; with none, when to ask again. */
   | { readonly kind: 'given'; readonly share: Share; readonly amount: number; readonly retryMs: number }
-  /** Give back what you do not use: somebody else is short of it. */
-  | { readonly kind: 'recall'; readonly share: Share }
+  /** Give back what you do not use: somebody else is short of it, or the limit was lowered. */
+  | {
+      readonly kind: 'recall'
+      readonly share: Share /** Of connections, so many may stay; otherwise half. */
+      readonly keep?: number
+    }
 
 export type Question =
   | { readonly what: 'metrics' }

@@ -56,6 +56,8 @@ export class Primary implements RunningGateway {
   readonly #via = newVia()
   readonly #pseudonymKey = randomBytes(32).toString('hex')
   #bound: BoundAddresses | undefined
+  /** Where workers are to listen, and where that is. */
+  #listen: ListenAddress
   #proxy: ListenAddress | undefined
   #reloading: Promise<ReloadReport> | undefined
   /** Of the loads that were sent to workers, the one tried last. */
@@ -68,6 +70,7 @@ export class Primary implements RunningGateway {
     this.#source = source
     const metrics = this.#metrics
     this.#settings = new SettingsInForce(settings, metrics, log)
+    this.#listen = settings.config.listen.proxy
     const config = () => this.#settings.generation.config
     this.#audit = new AuditLog({
       ...this.#auditSettings(config().audit, workers),
@@ -166,9 +169,9 @@ export class Primary implements RunningGateway {
       return this.#settings.refuse([problem])
     }
     this.#settings.swap(loaded.value)
+    this.#desk.limitsChanged()
     this.#intake.limit(this.#settings.generation.config.audit.bufferBytes / 2)
     await Promise.all(workers.map((worker) => worker.commit(generation.number, this.#auditBytesOfWorker())))
-    this.#desk.trimConnections()
     return this.#settings.reportLoaded()
   }
 
@@ -252,7 +255,7 @@ export class Primary implements RunningGateway {
 
   /** Asks every worker how it stands; of one that does not answer, what it said before is kept. */
   async #look(): Promise<void> {
-    this.#desk.trimConnections()
+    this.#desk.look()
     await Promise.all(
       this.#crew.serving.map(async (worker) => {
         const answer = await worker.ask<'metrics'>({ what: 'metrics' })
@@ -293,6 +296,8 @@ export class Primary implements RunningGateway {
     this.#desk.forget(worker.id)
     this.#merged.retire(worker.id)
     this.#loads.delete(worker.id)
+    // With the last worker Node closes the socket: the next one binds the port that clients know, also where any was taken.
+    if (this.#crew.workers.length === 0) this.#listen = this.#proxy ?? this.#listen
   }
 
   #introduction(worker: number): ToWorker {
@@ -301,6 +306,7 @@ export class Primary implements RunningGateway {
       worker,
       generation: this.#filesOf(this.#settings.settings, this.#lastLoad),
       identity: this.#identity(),
+      listen: this.#listen,
       connections: this.#desk.connectionsFor(worker),
       auditBytes: this.#auditBytesOfWorker(),
     }

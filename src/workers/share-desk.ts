@@ -49,14 +49,20 @@ export class ShareDesk {
     return this.#places.giveUpTo(ALL_CONNECTIONS, worker, Math.max(1, part))
   }
 
-  /**
-   * To be called now and then: where the limit was lowered, workers give back connections that they do not use until what is out
-   * fits it. None is closed for that, and none refused that a worker has room for.
-   */
-  trimConnections(): void {
-    if (!this.#places.isOverdrawn(ALL_CONNECTIONS) || this.#recalls.has(keyOf(ALL_CONNECTIONS))) return
+  /** The limits have changed: where that of connections was lowered, each worker keeps its part, or what it uses. */
+  limitsChanged(): void {
+    this.#trimConnections(Math.floor(this.#options.limits().connections / this.#options.workers))
+  }
+
+  /** To be called now and then: where that was not enough, workers keep no more connections than they use. */
+  look(): void {
+    this.#trimConnections(0)
+  }
+
+  #trimConnections(keep: number): void {
+    if (!this.#places.isOverdrawn(ALL_CONNECTIONS)) return
     for (const worker of this.#places.holdersOf(ALL_CONNECTIONS))
-      this.#options.send(worker, { kind: 'recall', share: ALL_CONNECTIONS })
+      this.#options.send(worker, { kind: 'recall', share: ALL_CONNECTIONS, keep })
   }
 
   want(worker: number, share: Share): void {

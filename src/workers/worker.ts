@@ -1,6 +1,6 @@
 import { assertNever, err, ok, type Result } from '../core/result.ts'
 import type { Share } from '../core/shares/share.ts'
-import { Gate, HOSTS_FILE } from '../gate.ts'
+import { countAdmission, Gate, HOSTS_FILE } from '../gate.ts'
 import { loadConfig } from '../io/config/load.ts'
 import { replayReads } from '../io/file-reads.ts'
 import { createLog, type Logger } from '../io/telemetry/log.ts'
@@ -22,9 +22,10 @@ const AUDIT_FD = 4
 /** How often what is not in use is given back. */
 const GIVE_BACK_MS = 250
 
+type Start = Extract<ToWorker, { kind: 'start' }>
+
 /** What there is once it serves. */
 interface Serving {
-  readonly log: Logger
   readonly metrics: Metrics
   readonly audit: AuditPipe
   readonly settings: SettingsInForce
@@ -62,7 +63,7 @@ class Worker {
       case 'given':
         return this.#given(message.share, message.amount, message.retryMs)
       case 'recall':
-        return this.#recall(message.share)
+        return this.#recall(message.share, message.keep)
       default:
         return assertNever(message)
     }
@@ -72,42 +73,16 @@ class Worker {
     this.#turn = this.#turn.then(act)
   }
 
-  async #start({ worker, generation, identity, connections, auditBytes }: Extract<ToWorker, { kind: 'start' }>): Promise<void> {
-    const log = createLog().child({ worker })
-    for (const event of ['uncaughtException', 'unhandledRejection'] as const)
-      process.on(event, (error: unknown) =>
-        log.error({ err: error }, event === 'uncaughtException' ? 'uncaught exception' : 'unhandled rejection'),
-      )
+  async #start(start: Start): Promise<void> {
+    const log = createLog().child({ worker: start.worker })
+    process.on('uncaughtException', (error) => log.error({ err: error }, 'uncaught exception'))
+    process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection'))
     try {
-      const loaded = await load(generation, identity)
+      const loaded = await load(start.generation, start.identity)
       if (!loaded.ok) throw new Error(loaded.error)
-      const metrics = new Metrics()
-      const audit = new AuditPipe(AUDIT_FD, auditBytes, (lines) => metrics.auditDropped.inc(lines))
-      const settings = new SettingsInForce(loaded.value, metrics, log)
-      let admission: LeasedAdmission | undefined
-      const gate = new Gate({
-        settings,
-        metrics,
-        audit,
-        admission: (hooks) => {
-          admission = new LeasedAdmission({ ...hooks, ask: (share) => send({ kind: 'want', share }) })
-          return admission
-        },
-        log,
-        hostsFile: HOSTS_FILE,
-        via: identity.via,
-        ownListeners: () => [identity.metrics, identity.admin],
-        connections,
-      })
-      if (admission === undefined) throw new Error('a gate that asked for no admission')
-      const share = new ConnectionShare({
-        held: connections,
-        open: () => gate.connections,
-        limit: (count) => gate.limitConnections(count),
-        ask: () => send({ kind: 'want', share: { limit: 'connections', client: '' } }),
-      })
-      const proxy = await gate.start(loaded.value.config.listen.proxy)
-      this.#serving = { log, metrics, audit, settings, gate, admission, connections: share, identity }
+      const serving = assemble(start, loaded.value, log)
+      const proxy = await serving.gate.start(start.listen)
+      this.#serving = serving
       setInterval(() => this.#giveBackIdle(), GIVE_BACK_MS).unref()
       send({ kind: 'serving', proxy })
     } catch (error) {
@@ -117,7 +92,8 @@ class Worker {
 
   async #prepare(generation: GenerationFiles): Promise<void> {
     const { number } = generation
-    if (this.#serving === undefined) return send({ kind: 'unprepared', number, problem: 'it has not started' })
+    // One that could not start is about to be ended, and in nobody's way.
+    if (this.#serving === undefined) return
     const loaded = await load(generation, this.#serving.identity)
     if (!loaded.ok) return send({ kind: 'unprepared', number, problem: loaded.error })
     this.#prepared = { number, settings: loaded.value }
@@ -164,9 +140,10 @@ class Worker {
     else this.#serving?.admission.given(share, amount, retryMs, performance.now())
   }
 
-  #recall(share: Share): void {
-    const holder = share.limit === 'connections' ? this.#serving?.connections : this.#serving?.admission
-    send({ kind: 'give_back', shares: [[share, holder?.recall(share) ?? 0]], recalled: true })
+  #recall(share: Share, keep: number | undefined): void {
+    const { connections, admission } = this.#serving ?? {}
+    const amount = share.limit === 'connections' ? connections?.recall(keep) : admission?.recall(share)
+    send({ kind: 'give_back', shares: [[share, amount ?? 0]], recalled: true })
   }
 
   #giveBackIdle(): void {
@@ -178,6 +155,32 @@ class Worker {
   #giveBack(shares: [Share, number][]): void {
     if (shares.length > 0) send({ kind: 'give_back', shares, recalled: false })
   }
+}
+
+function assemble({ identity, connections, auditBytes }: Start, settings: Settings, log: Logger): Serving {
+  const metrics = new Metrics()
+  const inForce = new SettingsInForce(settings, metrics, log)
+  const audit = new AuditPipe(AUDIT_FD, auditBytes, (lines) => metrics.auditDropped.inc(lines))
+  const admission = new LeasedAdmission({ ...countAdmission(metrics), ask: (share) => send({ kind: 'want', share }) })
+  const gate = new Gate({
+    settings: inForce,
+    metrics,
+    audit,
+    admission,
+    log,
+    hostsFile: HOSTS_FILE,
+    via: identity.via,
+    ownListeners: () => [identity.metrics, identity.admin],
+    connections,
+  })
+  const share = new ConnectionShare({
+    held: connections,
+    open: () => gate.connections,
+    limit: (count) => gate.limitConnections(count),
+    ask: () => send({ kind: 'want', share: { limit: 'connections', client: '' } }),
+  })
+  gate.onConnection(() => share.look())
+  return { metrics, audit, settings: inForce, gate, admission, connections: share, identity }
 }
 
 /** The settings that the primary has loaded, from what it read, and nothing else. */

@@ -36,6 +36,7 @@ export class ProxyListener {
   #http2: Http2Inside
   readonly #connections = new WeakMap<Socket, ClientConnection>()
   readonly #sockets = new Set<Socket>()
+  #onConnection: (() => void) | undefined
 
   constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits) {
     this.name = name
@@ -79,6 +80,11 @@ export class ProxyListener {
     })
   }
 
+  /** Calls back after each connection that is accepted. */
+  onConnection(callback: () => void): void {
+    this.#onConnection = callback
+  }
+
   /** Client connections there are, tunnels among them. */
   get connections(): number {
     return this.#sockets.size
@@ -110,6 +116,7 @@ export class ProxyListener {
       if (this.#sockets.has(socket)) return
       this.#sockets.add(socket)
       socket.once('close', () => this.#sockets.delete(socket))
+      this.#onConnection?.()
       // Until somebody else owns the socket, an error on it ends it and nothing more.
       socket.on('error', () => socket.destroy())
     })
