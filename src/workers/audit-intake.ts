@@ -4,6 +4,15 @@ import type { AuditLog } from '../io/telemetry/audit-log.ts'
 /** POSIX `PIPE_BUF` on Linux: a write of no more is not torn apart by another process on the same pipe. */
 const WRITE_BYTES = 4_096
 
+/** What one read of a pipe can bring (libuv). */
+export const READ_BYTES = 65_536
+
+/**
+ * Lines gather in the kernel for so long before they are read: ten times as many for one wake-up of the primary. They are safe there,
+ * also from the end of the worker that wrote them.
+ */
+const GATHER_MS = 10
+
 const NEWLINE = 10
 
 /**
@@ -14,7 +23,9 @@ export class AuditIntake {
   readonly #log: Pick<AuditLog, 'writeLines' | 'waitingBytes'>
   #bufferBytes: number
   readonly #pipes = new Set<Readable>()
-  #paused = false
+  #gathering: NodeJS.Timeout | undefined
+  /** The log has no room for more. */
+  #isFull = false
   #finishing = false
 
   /** @param bufferBytes what may wait in the log before reading stops */
@@ -31,14 +42,15 @@ export class AuditIntake {
   /** Resolves once everything that the worker sent has been handed over. What it did not finish is no line. */
   take(pipe: Readable, onTorn: () => void): Promise<void> {
     this.#pipes.add(pipe)
-    if (this.#paused) pipe.pause()
     let rest: Buffer = Buffer.alloc(0)
     pipe.on('data', (chunk: Buffer) => {
       const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
       const end = bytes.lastIndexOf(NEWLINE) + 1
       rest = bytes.subarray(end)
       this.#write(bytes.subarray(0, end))
+      if (!this.#finishing && (this.#isFull || chunk.length < READ_BYTES)) this.#gather(pipe)
     })
+    if (this.#isFull) pipe.pause()
     return new Promise((resolve) => {
       pipe.on('error', () => pipe.destroy())
       pipe.once('close', () => {
@@ -51,15 +63,27 @@ export class AuditIntake {
 
   /** Something has been written: there may be room for more. */
   onRoom(): void {
-    if (!this.#paused || this.#log.waitingBytes > this.#bufferBytes / 2) return
-    this.#paused = false
-    for (const pipe of this.#pipes) pipe.resume()
+    if (!this.#isFull || this.#log.waitingBytes > this.#bufferBytes / 2) return
+    this.#isFull = false
+    this.#resume()
   }
 
   /** Takes whatever is still to come, whether the log is being written or not: it counts what it drops. */
   finish(): void {
     this.#finishing = true
-    this.#paused = false
+    this.#isFull = false
+    this.#resume()
+  }
+
+  #gather(pipe: Readable): void {
+    pipe.pause()
+    this.#gathering ??= setTimeout(() => {
+      this.#gathering = undefined
+      if (!this.#isFull) this.#resume()
+    }, GATHER_MS)
+  }
+
+  #resume(): void {
     for (const pipe of this.#pipes) pipe.resume()
   }
 
@@ -71,8 +95,6 @@ export class AuditIntake {
       this.#log.writeLines(lines.subarray(from, end))
       from = end
     }
-    if (this.#finishing || this.#log.waitingBytes <= this.#bufferBytes) return
-    this.#paused = true
-    for (const pipe of this.#pipes) pipe.pause()
+    this.#isFull = !this.#finishing && this.#log.waitingBytes > this.#bufferBytes
   }
 }

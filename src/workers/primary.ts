@@ -9,7 +9,7 @@ import { AuditLog } from '../io/telemetry/audit-log.ts'
 import type { Logger } from '../io/telemetry/log.ts'
 import { Metrics } from '../io/telemetry/metrics.ts'
 import { type ReloadReport, type Settings, SettingsInForce, type SettingsSource } from '../settings-in-force.ts'
-import { AuditIntake } from './audit-intake.ts'
+import { AuditIntake, READ_BYTES } from './audit-intake.ts'
 import { Crew } from './crew.ts'
 import { mergeDenials, mergeTunnels } from './merged-lists.ts'
 import { MergedMetrics } from './merged-metrics.ts'
@@ -19,9 +19,6 @@ import type { WorkerHandle } from './worker-handle.ts'
 
 /** How often every worker is asked how its metrics stand: what it counted since is lost when it is killed. */
 const ASK_MS = 1_000
-
-/** What one read of a worker's pipe can bring on top of what is held back. */
-const READ_BYTES = 65_536
 
 export interface PrimaryOptions {
   readonly settings: Settings
