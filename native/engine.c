@@ -6,6 +6,7 @@
 #include "engine.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -103,8 +104,19 @@ static void serve_ready(struct relay_engine *engine) {
   while ((tunnel = queue_shift(&turn)) != NULL) tunnel_service(engine, tunnel);
 }
 
+/*
+ * Woken by the event loop's thread many times while that goes through its own events. As SCHED_BATCH
+ * this thread does not push it aside each time (sched(7)) but runs when the loop waits or its slice is
+ * over, and then finds all of it in one round. With a core of its own it runs at once either way.
+ */
+static void let_wakers_finish(void) {
+  struct sched_param none = {0};
+  (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+}
+
 static void *engine_run(void *argument) {
   struct relay_engine *engine = argument;
+  let_wakers_finish();
   struct epoll_event events[EVENTS_PER_ROUND];
   for (;;) {
     int timeout = engine->ready.first != NULL ? 0 : wheel_timeout(&engine->wheel, engine->now_ms);

@@ -37,7 +37,8 @@ export class Ending {
 
   /** Every listener stands. */
   begin(): void {
-    this.#phase = 'serving'
+    // Told to end in the meantime, it is on its way there.
+    if (this.#phase === 'starting') this.#phase = 'serving'
   }
 
   /**

@@ -1,8 +1,7 @@
-import { hostname, networkInterfaces } from 'node:os'
+import { hostname } from 'node:os'
+import { getSystemErrorName } from 'node:util'
 import type { Config, Limits } from './core/config.ts'
 import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
-import { type IpAddress, parseIp } from './core/names/ip.ts'
-import { isLoopback, isUnspecified } from './core/names/special-purpose.ts'
 import type { Policy } from './core/policy/policy.ts'
 import { type WorkLeft, wait } from './ending.ts'
 import type { Admission, AdmissionHooks } from './io/proxy/admission.ts'
@@ -12,16 +11,20 @@ import { Forwarder } from './io/proxy/forward.ts'
 import type { Generation } from './io/proxy/generation.ts'
 import { ProxyListener } from './io/proxy/listener.ts'
 import { OriginPool } from './io/proxy/origin-pool.ts'
+import { isListener } from './io/proxy/own-listener.ts'
 import type { ProxyContext } from './io/proxy/proxy-context.ts'
 import { recheckTunnels } from './io/proxy/recheck.ts'
 import { Resolver, type ResolverOptions } from './io/proxy/resolver.ts'
 import { Tunnels } from './io/proxy/tunnels.ts'
+import { chooseRelay } from './io/relay/choose-relay.ts'
+import type { Relay, RelayKind } from './io/relay/relay.ts'
 import type { AuditSink } from './io/telemetry/audit-log.ts'
 import type { Logger } from './io/telemetry/log.ts'
 import type { Metrics } from './io/telemetry/metrics.ts'
 import type { RecentDenials } from './io/telemetry/recent-denials.ts'
 import { Telemetry } from './io/telemetry/telemetry.ts'
 import type { Settings, SettingsInForce } from './settings-in-force.ts'
+import { VERSION } from './version.ts'
 
 export interface GateOptions {
   readonly settings: SettingsInForce
@@ -60,6 +63,7 @@ export class Gate {
   readonly #resolver: Resolver
   readonly #pool: OriginPool
   readonly #admission: Admission
+  readonly #relay: Relay
   readonly #proxy: ProxyListener
   #connections: number | undefined
   #bound: ListenAddress | undefined
@@ -77,6 +81,12 @@ export class Gate {
     this.#resolver = new Resolver(this.#resolverOptions(config))
     this.#pool = new OriginPool(() => this.#generation.config.limits.originKeepAliveSeconds * 1000)
     this.#admission = admission
+    this.#relay = chooseRelay(config.relay, {
+      onTaken: (tunnels) => this.#proxy.handedOver(tunnels),
+      onTrouble: (errno) => log.error({ errno: getSystemErrorName(-errno) }, 'the kernel relay had to give a tunnel up'),
+      onStandIn: (because) => log.warn({ because }, 'no kernel relay; the portable relay runs'),
+    })
+    metrics.buildInfo.set({ version: VERSION, node: process.version, relay: this.#relay.kind }, 1)
     const context = this.#context(via)
     this.#proxy = new ProxyListener('proxy', context, new Forwarder(context, this.#pool), this.#limits())
   }
@@ -115,6 +125,11 @@ export class Gate {
     return this.#proxy.connections
   }
 
+  /** What moves the bytes of tunnels. */
+  get relay(): RelayKind {
+    return this.#relay.kind
+  }
+
   get tunnelsOpen(): number {
     return this.#admission.tunnelsOpen
   }
@@ -140,6 +155,7 @@ export class Gate {
     this.refuseNew()
     this.tunnels.endAll('drain')
     await Promise.race([this.tunnels.empty(), wait(CLOSE_MS)])
+    this.#relay.close()
     this.#proxy.destroy()
     // What was under way learns of its end from its sockets, and leaves its line in the audit log then.
     await Promise.race([this.#exchanges.settled(), wait(CLOSE_MS)])
@@ -149,6 +165,10 @@ export class Gate {
 
   get #generation(): Generation {
     return this.#settings.generation
+  }
+
+  #listeners(): readonly ListenAddress[] {
+    return this.#bound === undefined ? this.#ownListeners() : [this.#bound, ...this.#ownListeners()]
   }
 
   #limits(): Limits {
@@ -183,13 +203,15 @@ export class Gate {
   #context(via: string): ProxyContext {
     const dialer = new Dialer({
       resolver: this.#resolver,
+      rawDial: this.#relay.dial,
       dialMs: () => this.#generation.config.limits.dialSeconds * 1000,
-      isOwnListener: (address, port) => this.#isOwnListener(address, port),
+      isOwnListener: (address, port) => isListener(this.#listeners(), address, port),
       onDialled: (outcome, seconds) => this.#metrics.dialSeconds.observe({ outcome }, seconds),
     })
     return {
       generation: () => this.#generation,
       dialer,
+      relay: this.#relay,
       telemetry: this.#telemetry,
       admission: this.#admission,
       tunnels: this.tunnels,
@@ -199,16 +221,6 @@ export class Gate {
       via,
       isDraining: () => this.#refusesNew,
     }
-  }
-
-  /** A listener on every address is met on each of this host's own. */
-  #isOwnListener(address: IpAddress, port: number): boolean {
-    const own = this.#bound === undefined ? this.#ownListeners() : [this.#bound, ...this.#ownListeners()]
-    return own.some(
-      (listener) =>
-        listener.port === port &&
-        (listener.address.text === address.text || (isUnspecified(listener.address) && isOwnAddress(address))),
-    )
   }
 }
 
@@ -230,10 +242,4 @@ function telemetrySettings({ config, policy, auditKey }: Settings) {
     entries: idsOf(policy),
     clients: { shown: audit.clients, key: auditKey },
   }
-}
-
-function isOwnAddress(address: IpAddress): boolean {
-  if (isLoopback(address) || isUnspecified(address)) return true
-  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
-  return own.some((candidate) => parseIp(candidate.address.replace(/%.*$/, ''))?.text === address.text)
 }

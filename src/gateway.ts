@@ -185,6 +185,7 @@ export class Gateway implements RunningGateway {
   status(): Record<string, unknown> {
     return {
       ...this.#settings.status(),
+      relay: this.#gate.relay,
       phase: this.#ending.phase,
       startedAt: this.#startedAt.toISOString(),
       listeners: shownListeners(this.#bound),

@@ -36,9 +36,6 @@ export type ReloadReport =
     }
   | { readonly outcome: 'failed'; readonly problems: readonly string[] }
 
-/** Only the portable relay has landed. */
-const RELAY = 'portable'
-
 /** The settings in force, what became of the last reload, and what log, metrics and probes are told of both. */
 export class SettingsInForce {
   readonly #metrics: Metrics
@@ -118,7 +115,6 @@ export class SettingsInForce {
     return {
       version: VERSION,
       node: process.version,
-      relay: RELAY,
       policy: {
         hash: policy.hash,
         mode: policy.mode,
@@ -157,7 +153,6 @@ export class SettingsInForce {
     metrics.reportModeSince.set(this.#reportModeSince ?? 0)
     metrics.caExpiryTimestamp.set(inspection === undefined ? 0 : Math.floor(inspection.authority.notAfter.getTime() / 1000))
     metrics.tunnelsLimit.set(config.limits.tunnels)
-    metrics.buildInfo.set({ version: VERSION, node: process.version, relay: RELAY }, 1)
     for (const { feature = 'rules' } of policy.entries) metrics.policyEntries.inc({ feature })
   }
 }
@@ -170,6 +165,7 @@ function restartRequired(before: Config, after: Config, waiting: readonly string
     ),
     ['workers', (config: Config) => config.workers] as const,
     ['stateDirectory', (config: Config) => config.stateDirectory] as const,
+    ['relay', (config: Config) => config.relay] as const,
   ].filter(([, read]) => JSON.stringify(read(before)) !== JSON.stringify(read(after)))
   return [...new Set([...waiting, ...changed.map(([key]) => key)])]
 }

@@ -8,6 +8,8 @@ export interface TextSink {
 }
 
 export interface CommandIo {
+  /** Read only where a command is told to. */
+  readonly stdin?: AsyncIterable<string | Uint8Array>
   readonly stdout: TextSink
   readonly stderr: TextSink
 }

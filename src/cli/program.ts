@@ -4,10 +4,14 @@ import { VERSION } from '../version.ts'
 import { type CaInitOptions, type CaShowOptions, caInit, caShow } from './ca.ts'
 import { type CheckOptions, check } from './check.ts'
 import { type CommandIo, EXIT, terminalColumns } from './command-io.ts'
+import type { DoctorOptions } from './doctor.ts'
 import { type EntriesOptions, entries } from './entries.ts'
+import { type EnvOptions, env } from './env.ts'
+import { PLACE_NAMES } from './env-places.ts'
 import { type ExplainOptions, explain } from './explain.ts'
 import { type HealthOptions, health } from './health.ts'
 import { chosenConfig } from './shipped-config.ts'
+import type { SuggestOptions } from './suggest.ts'
 
 /** The command line: what can be asked, and its help. Each command is a function in a file of its own. */
 
@@ -76,6 +80,35 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
   )
     .option('--json', 'print JSON')
     .action(async (options: EntriesOptions) => settle(await entries(options, io)))
+  command('suggest', 'say what would let out what audit logs show as refused: YAML for the config file', EXAMPLES.suggest)
+    .argument('<log...>', 'audit logs of one gateway or several; `-` is standard input')
+    .option('--min-count <n>', 'leave out what was refused fewer times (default: 1)')
+    .option('--since <time>', 'leave out what was before: `2026-11-22T08:00:00Z`, or `24h`, `7d` ago')
+    .option('--json', 'print JSON')
+    .action(async (logs: string[], options: SuggestOptions) => {
+      // With it comes the Public Suffix List, which no other command needs.
+      const { suggest } = await import('./suggest.ts')
+      settle(await suggest(logs, options, io))
+    })
+  command('env', 'print what to set where, so that programs there use the gateway', EXAMPLES.env)
+    .requiredOption('--for <place>', PLACE_NAMES.join(', '))
+    .option('--proxy <url>', 'where clients reach the gateway, as in `http://10.0.0.4:3128`', nonEmpty)
+    .option('--direct <name...>', 'also without the proxy: a name, an address, or `.suffix`')
+    .action(async (options: EnvOptions) => settle(await env(options, io)))
+  command(
+    'doctor',
+    'try to reach every host that the policy names, the way the gateway would; exit 1 where one fails',
+    EXAMPLES.doctor,
+  )
+    .option('--host <host...>', 'also this host, or host:port, which a wildcard lists')
+    .option('--only', 'nothing but what --host names')
+    .option('--client <ip>', 'on behalf of this client address', nonEmpty)
+    .option('--timeout <seconds>', 'for one destination (default: `limits.dialSeconds`)')
+    .option('--json', 'print JSON')
+    .action(async (options: DoctorOptions) => {
+      const { doctor } = await import('./doctor.ts')
+      settle(await doctor(options, io))
+    })
   command('health', 'ask the running gateway whether it is ready; exit 1 where it is not', EXAMPLES.health).action(
     async (options: HealthOptions) => settle(await health(options, io)),
   )
@@ -129,6 +162,18 @@ const EXAMPLES = {
   entries: [
     ['sallyport entries | less -S', ''],
     ["sallyport entries --json | jq -r '.[].patterns[].host'", ''],
+  ],
+  env: [
+    ['eval "$(sallyport env --for shell --proxy http://10.0.0.4:3128)"', ''],
+    ['sallyport env --for compute-instance --proxy http://10.0.0.4:3128 --config gateway.yaml > setup.sh', ''],
+  ],
+  suggest: [
+    ['sallyport suggest --config gateway.yaml /var/log/sallyport/*.jsonl > suggested.yaml', ''],
+    ['kubectl logs deploy/sallyport | sallyport suggest --config gateway.yaml --min-count 5 -', ''],
+  ],
+  doctor: [
+    ['sallyport doctor --config gateway.yaml', 'on the gateway itself, before clients ask'],
+    ['sallyport doctor --config gateway.yaml --only --host your-storage.blob.core.windows.net', ''],
   ],
   ca: [
     ['sallyport ca init --config gateway.yaml', ''],

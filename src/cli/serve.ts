@@ -26,10 +26,13 @@ export async function serve({ config: file }: { readonly config: string }): Prom
   // Whatever nobody foresaw ends one connection, not everybody's way out.
   process.on('uncaughtException', (error) => log.error({ err: error }, 'uncaught exception'))
   process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection'))
-  let gateway: RunningGateway
+  let stopped: Promise<number>
   try {
-    gateway = await createGateway(loaded.value, reads, source, log)
+    const gateway = await createGateway(loaded.value, reads, source, log)
+    // Before anybody can know that it runs: a signal that comes at once must not end it unheard.
+    stopped = untilStopped(gateway, log)
     const bound = await gateway.start()
+    if (loaded.value.config.reload.watch) source.watch(() => void gateway.reload())
     for (const [listener, address] of Object.entries(bound))
       log.info({ listener, address: formatListenAddress(address) }, 'listening')
     const { cloud, editions, mode, entries, hash } = loaded.value.compiled.policy
@@ -38,8 +41,7 @@ export async function serve({ config: file }: { readonly config: string }): Prom
     log.fatal({ err: error }, `cannot start: ${error instanceof Error ? error.message : error}`)
     return EXIT_UNAVAILABLE
   }
-  if (loaded.value.config.reload.watch) source.watch(() => void gateway.reload())
-  const code = await untilStopped(gateway, log)
+  const code = await stopped
   source.stop()
   return code
 }

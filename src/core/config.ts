@@ -2,6 +2,7 @@ import { type ListenAddress, parseListenAddress } from './listen-address.ts'
 import { type Cidr, CidrSet, parseCidr } from './names/cidr.ts'
 import { type Hostname, parseHostname } from './names/hostname.ts'
 import { type IpAddress, parseIp } from './names/ip.ts'
+import { REGION_NAME } from './policy/catalogue.ts'
 import { MODES } from './policy/enforce.ts'
 import { CLOUDS, PROTOCOLS } from './policy/entry.ts'
 import { parseHostPattern } from './policy/host-pattern.ts'
@@ -36,6 +37,10 @@ const cidrSet = (doc: string) =>
     .prefault([])
     .transform((cidrs: readonly Cidr[]) => CidrSet.of(cidrs))
     .describe(doc)
+
+export const RELAY_SETTINGS = ['auto', 'portable'] as const
+export type RelaySetting = (typeof RELAY_SETTINGS)[number]
+
 const port = z.int().min(1).max(65535)
 const seconds = (value: number, doc: string) => z.number().min(0).max(31_536_000).default(value).describe(`${doc} (seconds)`)
 const deadline = (value: number, doc: string) => z.number().positive().max(31_536_000).default(value).describe(`${doc} (seconds)`)
@@ -154,7 +159,7 @@ export const configSchema = z.strictObject({
   workspace: z
     .strictObject({
       regions: z
-        .array(z.string().regex(/^[a-z0-9]+$/, 'a region is written as in `eastus2`'))
+        .array(z.string().regex(REGION_NAME, 'a region is written as in `eastus2`'))
         .default([])
         .describe('regions of the workspace'),
       storageAccounts: azureName('storage accounts of the workspace; `"*"` is every account there is'),
@@ -180,9 +185,15 @@ export const configSchema = z.strictObject({
         .prefault(['127.0.0.0/8', '::1/128'])
         .transform((cidrs: readonly Cidr[]) => CidrSet.of(cidrs))
         .describe('address ranges that may use the gateway'),
+      files: z
+        .array(z.enum(['ca.pem']))
+        .default([])
+        .describe(
+          'files that the proxy listener hands to clients over plain HTTP: `ca.pem`, the CA of the inspection, as `http://GATEWAY:3128/ca.pem`',
+        ),
     })
     .prefault({})
-    .describe('who may use the gateway'),
+    .describe('who may use the gateway, and what it hands them'),
   rules: z.array(ruleSchema).prefault([]).describe('what the operator adds to the documented allowlist, or takes from it'),
   destinations: z
     .strictObject({
@@ -246,6 +257,12 @@ export const configSchema = z.strictObject({
     .prefault({})
     .describe('what happens when the config changes'),
   stateDirectory: z.string().min(1).default('state').describe("the gateway's own files"),
+  relay: z
+    .enum(RELAY_SETTINGS)
+    .default('auto')
+    .describe(
+      'what moves the bytes of tunnels: `auto` is the kernel relay where it was built at install, `portable` is Node alone',
+    ),
   workers: z
     .union([z.int().min(1).max(64), z.literal('auto')])
     .default(1)
@@ -289,11 +306,9 @@ export const NOT_AVAILABLE_YET: readonly string[] = [
   'groups',
   'hooks',
   'include',
-  'relay',
   'serviceTags',
   'subnet',
   'upstream',
-  'clients.files',
   'listen.*.proxyProtocol',
   'listen.*.tls',
   'listen.transparent',

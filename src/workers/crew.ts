@@ -2,6 +2,7 @@ import cluster, { type Worker as ClusterWorker } from 'node:cluster'
 import { fileURLToPath } from 'node:url'
 import type { ListenAddress } from '../core/listen-address.ts'
 import { type WorkLeft, wait } from '../ending.ts'
+import type { RelayKind } from '../io/relay/relay.ts'
 import type { Logger } from '../io/telemetry/log.ts'
 import type { AuditIntake } from './audit-intake.ts'
 import type { FromWorker, ToWorker } from './messages.ts'
@@ -29,7 +30,7 @@ export interface CrewOptions {
   /** Resolves when a worker may be started: not in the middle of a reload. */
   readonly untilQuiet: () => Promise<unknown>
   readonly onMessage: (worker: WorkerHandle, message: FromWorker) => void
-  readonly onServing: (proxy: ListenAddress) => void
+  readonly onServing: (proxy: ListenAddress, relay: RelayKind) => void
   readonly onGone: (worker: WorkerHandle) => void
   readonly onRestart: () => void
   readonly onTornLine: () => void
@@ -126,7 +127,7 @@ export class Crew {
     switch (message.kind) {
       case 'serving':
         worker.isServing = true
-        this.#options.onServing(message.proxy)
+        this.#options.onServing(message.proxy, message.relay)
         if (this.serving.length === this.#options.count) this.#starting?.serving()
         return
       case 'start_failed':
@@ -146,7 +147,8 @@ export class Crew {
     this.#workers.delete(worker)
     this.#options.onGone(worker)
     this.#countLeft()
-    if (this.#ending) return
+    // Told to end while it starts, it has started as far as it will.
+    if (this.#ending) return this.#starting?.serving()
     this.#starting?.failed(new Error(`a worker ended while it started (${signal ?? `exit code ${code}`})`))
     if (this.#starting !== undefined) return
     const before = performance.now() - worker.startedMs >= RECOVERED_MS ? 0 : failures

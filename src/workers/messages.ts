@@ -2,6 +2,7 @@ import type { ListenAddress } from '../core/listen-address.ts'
 import type { Share } from '../core/shares/share.ts'
 import type { RecordedReads } from '../io/file-reads.ts'
 import type { TunnelRow } from '../io/proxy/tunnels.ts'
+import type { RelayKind } from '../io/relay/relay.ts'
 import type { MetricReading } from '../io/telemetry/metrics.ts'
 import type { DenialRow } from '../io/telemetry/recent-denials.ts'
 
@@ -96,7 +97,7 @@ export interface WorkerLoad {
 export type FromWorker =
   /** It listens to the primary. What is sent before that Node's cluster module takes for itself and drops. */
   | { readonly kind: 'hello' }
-  | { readonly kind: 'serving'; readonly proxy: ListenAddress }
+  | { readonly kind: 'serving'; readonly proxy: ListenAddress; readonly relay: RelayKind }
   | { readonly kind: 'start_failed'; readonly message: string }
   | { readonly kind: 'prepared'; readonly number: number }
   | { readonly kind: 'unprepared'; readonly number: number; readonly problem: string }

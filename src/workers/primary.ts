@@ -5,6 +5,7 @@ import { type BoundAddresses, newVia, type RunningGateway, shownListeners } from
 import { createAdminService } from '../io/admin/admin-service.ts'
 import type { HttpService } from '../io/admin/http-service.ts'
 import { createMetricsService, type Readiness } from '../io/admin/metrics-service.ts'
+import type { RelayKind } from '../io/relay/relay.ts'
 import { AuditLog } from '../io/telemetry/audit-log.ts'
 import type { Logger } from '../io/telemetry/log.ts'
 import { Metrics } from '../io/telemetry/metrics.ts'
@@ -56,6 +57,8 @@ export class Primary implements RunningGateway {
   /** Where workers are to listen, and where that is. */
   #listen: ListenAddress
   #proxy: ListenAddress | undefined
+  /** What moves the bytes of tunnels in the worker that started last. */
+  #relay: RelayKind | undefined
   #reloading: Promise<ReloadReport> | undefined
   /** Of the loads that were sent to workers, the one tried last. */
   #lastLoad = 1
@@ -96,8 +99,9 @@ export class Primary implements RunningGateway {
       introduction: (worker) => this.#introduction(worker),
       untilQuiet: async () => this.#reloading,
       onMessage: (worker, message) => this.#onMessage(worker, message),
-      onServing: (proxy) => {
+      onServing: (proxy, relay) => {
         this.#proxy = proxy
+        this.#relay = relay
       },
       onGone: (worker) => this.#onGone(worker),
       onRestart: () => metrics.workerRestarts.inc(),
@@ -236,6 +240,7 @@ export class Primary implements RunningGateway {
     const loads = [...this.#loads.values()]
     return {
       ...this.#settings.status(),
+      relay: this.#relay,
       phase: this.#ending.phase,
       startedAt: this.#startedAt.toISOString(),
       listeners: shownListeners(this.#bound),

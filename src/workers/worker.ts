@@ -84,7 +84,7 @@ class Worker {
       const proxy = await serving.gate.start(start.listen)
       this.#serving = serving
       setInterval(() => this.#giveBackIdle(), GIVE_BACK_MS).unref()
-      send({ kind: 'serving', proxy })
+      send({ kind: 'serving', proxy, relay: serving.gate.relay })
     } catch (error) {
       send({ kind: 'start_failed', message: error instanceof Error ? error.message : String(error) })
     }

@@ -15,7 +15,7 @@ interface Part {
 
 const PARTS: Readonly<Record<string, Part>> = {
   base: {
-    files: /^src\/core\/(result|schema|problem)\.ts$/,
+    files: /^src\/core\/(result|schema|problem|grouped)\.ts$/,
     mayUse: [],
     why: 'everything stands on it, so it stands on nothing',
   },
@@ -31,7 +31,7 @@ const PARTS: Readonly<Record<string, Part>> = {
     why: 'a decision must be reproducible from the policy and the request alone',
   },
   settings: {
-    files: /^src\/core\/(config|listen-address|audit-event)\.ts$/,
+    files: /^src\/core\/(config|listen-address|audit-event|audit-record)\.ts$/,
     mayUse: ['base', 'names', 'policy'],
     why: 'the config and the audit event are schemas over the words of the core',
   },
@@ -59,7 +59,13 @@ const PARTS: Readonly<Record<string, Part>> = {
   relay: {
     files: /^src\/io\/relay\//,
     mayUse: ['base', 'settings', 'lru'],
+    mayName: ['native'],
     why: 'bytes are relayed after every decision, without knowing any',
+  },
+  native: {
+    files: /^native\/index\.d\.ts$/,
+    mayUse: [],
+    why: 'what is in C has one boundary, and that is types',
   },
   tls: {
     files: /^src\/io\/tls\//,
@@ -82,9 +88,14 @@ const PARTS: Readonly<Record<string, Part>> = {
     mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'configFiles', 'telemetry', 'relay', 'tls', 'proxy', 'admin'],
     why: 'the composition root knows everything but the command line',
   },
+  doctor: {
+    files: /^src\/io\/doctor\//,
+    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'telemetry', 'tls', 'relay', 'listen', 'proxy'],
+    why: 'it goes the way that requests go, and needs no gateway that runs',
+  },
   cli: {
     files: /^src\/(cli\/|main\.ts$)/,
-    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'configFiles', 'telemetry', 'tls', 'gateway'],
+    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'configFiles', 'telemetry', 'tls', 'gateway', 'doctor'],
     why: 'a command asks the gateway as a whole and reaches into none of its listeners',
   },
 }

@@ -18,7 +18,9 @@ const COLOURS = ['#3b82c4', '#d97706', '#2f9e62', '#c2410c', '#7c5cbf', '#0f8b8d
 const HEADER = 44
 
 export function drawDashboard(title: string, panels: readonly PanelResult[]): string {
-  const drawn = panels.filter(({ type, answers }) => type === 'row' || answers.length > 0)
+  const drawn = panels.filter(({ type, answers }, index) =>
+    type === 'row' ? (panels[index + 1]?.answers.length ?? 0) > 0 : answers.length > 0,
+  )
   const rows = Math.max(...drawn.map(({ gridPos }) => gridPos.y + gridPos.h))
   const width = 24 * CELL.width
   const height = rows * CELL.height + HEADER
@@ -63,7 +65,14 @@ function figure({ answers, unit, title }: PanelResult, { x, y, width, height }: 
   const [first] = answers.flatMap(({ legend, samples }) => samples.map((sample) => ({ legend, sample })))
   if (first === undefined) return [text(x + 8, y + 40, 'no data', 'fill="#888"')]
   const shown = title === 'Mode' ? names(answers).join(', ') : formatted(Number(first.sample.value?.[1]), unit)
-  return [text(x + width / 2, y + height / 2 + 18, shown, 'font-size="24" text-anchor="middle" fill="#2f6f9e"')]
+  return [
+    text(
+      x + width / 2,
+      y + height / 2 + 18,
+      shown,
+      `font-size="${shown.length > 9 ? 15 : 24}" text-anchor="middle" fill="#2f6f9e"`,
+    ),
+  ]
 }
 
 function rowsOf({ answers }: PanelResult, { x, y, width, height }: Box): string[] {
@@ -93,7 +102,8 @@ function lines({ answers, unit }: PanelResult, { x, y, width, height }: Box): st
   )
   const points = series.flatMap((one) => one.points).filter(([, value]) => Number.isFinite(value))
   const [from, to] = [Math.min(...points.map(([at]) => at)), Math.max(...points.map(([at]) => at))]
-  const top = Math.max(...points.map(([, value]) => value), 1e-9)
+  const highest = Math.max(...points.map(([, value]) => value))
+  const top = highest > 0 ? highest : 1
   const area = { x: x + 56, y: y + 26, width: width - 66, height: height - 62 }
   const place = ([at, value]: readonly [number, number]) =>
     `${(area.x + ((at - from) / Math.max(1, to - from)) * area.width).toFixed(1)},${(area.y + area.height * (1 - value / top)).toFixed(1)}`

@@ -49,6 +49,7 @@ rules:
   - { name: private, hosts: [private.test, nowhere.test, broken.test], ports: [7], protocol: any }
   - { name: closed, hosts: [closed.test], ports: [7], protocol: any }
   - { name: no-gists, hosts: [gist.test], action: deny }
+  - { name: no-telemetry, hosts: [dc.test], action: deny, quiet: true }
 destinations:
   pin:
     echo.test: "127.0.0.1:${echo.port}"
@@ -92,6 +93,7 @@ limits: { tunnelsPerClient: 24 }
           'nowhere.test:7',
           'broken.test:7',
           'gist.test:443',
+          'dc.test:443',
           'web.test:8080',
           'login.microsoftonline.us:443',
         ].map((authority) => refused(port, authority)),

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { configSchema } from '../../src/core/config.ts'
 import { problemsOf } from '../support/policy.ts'
-import { codeIn, fencesOf, fromPage, type Page, pages, proseOf, ROOT } from './pages.ts'
+import { codeIn, fencesOf, fromPage, type Page, page, pages, proseOf, ROOT, tableUnder } from './pages.ts'
 
 /** Anchors as GitHub makes them from headings. */
 function anchorsOf({ text }: Page): readonly string[] {
@@ -66,6 +66,21 @@ describe('a page', () => {
         if ([...reached].some((one) => one !== '' && other.startsWith(`${one}/`))) reached.add(other)
     }
     expect(pages.map(({ name }) => name).filter((name) => !reached.has(name))).toEqual([])
+  })
+})
+
+describe('docs/decisions/0009-dependencies.md', () => {
+  it('has a line for every runtime dependency, with the version that is installed', () => {
+    const { dependencies } = JSON.parse(readFileSync(resolve(ROOT, 'package.json'), 'utf8')) as {
+      dependencies: Record<string, string>
+    }
+    const rows = tableUnder(page('docs/decisions/0009-dependencies.md'), '# 0009: Dependencies')
+    const listed = rows.map(([name = '', version]) => `${codeIn(name)[0]} ${version}`)
+    const installed = Object.keys(dependencies).map((name) => {
+      const manifest = readFileSync(resolve(ROOT, 'node_modules', name, 'package.json'), 'utf8')
+      return `${name} ${(JSON.parse(manifest) as { version: string }).version}`
+    })
+    expect(listed).toEqual(installed.sort())
   })
 })
 

@@ -54,7 +54,7 @@ export function proseOf({ text }: Page): string {
 
 /** The rows of the first table under a heading, each cell as it is written, without its heading row. */
 export function tableUnder({ text }: Page, heading: string): readonly (readonly string[])[] {
-  const section = text.slice(text.indexOf(`\n${heading}\n`))
+  const section = `\n${text}`.slice(`\n${text}`.indexOf(`\n${heading}\n`))
   const table = /(?:^\|.*\|$\n)+/m.exec(section)?.[0] ?? ''
   return table
     .trimEnd()

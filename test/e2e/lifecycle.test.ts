@@ -75,7 +75,7 @@ describe('SIGTERM', () => {
     const started = performance.now()
     gateway.signal('SIGTERM')
     expect(await gateway.exited).toEqual({ code: 0, signal: null })
-    expect(performance.now() - started).toBeLessThan(1_500)
+    expect(performance.now() - started).toBeLessThan(5_000)
     await Promise.all(clients.map((client) => client.untilClosed()))
     const events = await gateway.audit({ kind: 'connect' }, clients.length)
     expect(new Set(events.map(({ endedBy }) => endedBy))).toEqual(new Set(['drain']))
@@ -131,7 +131,7 @@ describe('SIGTERM', () => {
     const started = performance.now()
     gateway.signal('SIGTERM')
     expect(await gateway.exited).toEqual({ code: 0, signal: null })
-    expect(performance.now() - started).toBeLessThan(3_000)
+    expect(performance.now() - started).toBeLessThan(5_000)
   })
 
   it('lets a request that is under way finish', async () => {

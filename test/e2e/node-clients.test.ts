@@ -4,6 +4,7 @@ import { connect as connectTls } from 'node:tls'
 import { ProxyAgent, request } from 'undici'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
+import { waitFor } from '../support/gateway.ts'
 import { HttpOrigin } from '../support/http-origin.ts'
 import { OpensslCa } from '../support/openssl-ca.ts'
 import { describeWith } from '../support/program.ts'
@@ -119,7 +120,7 @@ destinations:
       expect(await echoed(client, 'in the clear')).toBe('in the clear')
       const large = 'x'.repeat(1_000_000)
       expect(await echoed(client, large)).toBe(large)
-      expect(await gateway.metric('sallyport_tunnels_open')).toBe(1)
+      await waitFor(async () => ((await gateway.metric('sallyport_tunnels_open')) === 1 ? true : undefined), 'one open tunnel')
       await closed(client)
       const [event] = await gateway.audit({ kind: 'websocket', host: 'y.azureml.ms' })
       expect(event).toMatchObject({ event: 'allow', path: '/socket', method: 'GET', entry: '2021-07-29/studio/api', port: 80 })

@@ -18,8 +18,10 @@ const MAY_BE: readonly (readonly [pattern: RegExp, purpose: string])[] = [
   [/^dist\/(?!cli\/generate\.)([a-z0-9-]+\/)*[a-z0-9-]+\.d\.ts$/, 'the library'],
   [/^config\/gateway\.yaml$/, 'the config it runs with as it stands'],
   [/^config\/hints\.yaml$/, 'the known destinations'],
+  [/^config\/shared-suffixes\.yaml$/, 'the suffixes that many customers share'],
   [/^config\/catalogue\/\d{4}-\d\d-\d\d\/[a-z-]+\.yaml$/, 'the documented hosts'],
   [/^config\/[a-z-]+\.schema\.json$/, 'editors and log pipelines'],
+  [/^native\/([a-z0-9_]+\.[ch]|build\.mjs|index\.d\.ts)$/, 'the kernel relay, built at install'],
 ]
 
 /** What it cannot do without. */
@@ -32,6 +34,9 @@ const MUST_BE = [
   'config/hints.yaml',
   'config/catalogue/2021-07-29/edition.yaml',
   'config/catalogue/2021-07-29/hosts.yaml',
+  'native/build.mjs',
+  'native/addon.c',
+  'native/relay.h',
 ] as const
 
 interface Packed {
@@ -99,6 +104,9 @@ describe('the package', () => {
       expect(await exchangeRaw(gateway.port('proxy'), get('shop.example'))).toMatch(/^HTTP\/1\.1 403 host_not_listed\r\n/)
       await gateway.audit({ event: 'allow', host: 'cloud.r-project.org' })
       expect((await gateway.ask('metrics', '/readyz')).status).toBe(200)
+      // Where there is a compiler, installing has built it; in CI there must be one.
+      if (process.env['CI'])
+        expect(await (await gateway.ask('admin', '/api/v1/status')).json()).toMatchObject({ relay: 'kernel' })
       gateway.signal('SIGTERM')
       expect(await gateway.exited).toEqual({ code: 0, signal: null })
     } finally {

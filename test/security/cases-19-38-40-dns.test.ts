@@ -53,7 +53,7 @@ describe('case 19: rebinding', () => {
     expect(dns.count('rebind.lab.test', 'A')).toBe(2)
   })
 
-  it('vets again what a kept connection was made for: it is retired when the address changes', async () => {
+  it('case 49: vets again what a kept connection was made for: it is retired when the address changes', async () => {
     await startWith(
       await DnsServer.start(({ type }, nth) => addressRecords([nth === 0 ? '127.0.0.1' : '127.0.0.2'], type, 0)),
       '',
@@ -98,7 +98,7 @@ describe('case 19: rebinding', () => {
     await expectRefused(lab, connectTo('bad.lab.test'), 403, 'address_refused')
   })
 
-  it('holds on every way out: CONNECT, forward, WebSocket, and inside a tunnel on port 80', async () => {
+  it('case 42: holds on every way out: CONNECT, forward, WebSocket, and inside a tunnel on port 80', async () => {
     await startWith(await DnsServer.of({ 'private.lab.test': ['10.0.0.1'] }))
     const head =
       'Host: private.lab.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n'

@@ -53,10 +53,11 @@ export async function startGateway(yaml: string, options: { hostsFile?: string }
   })
   const bound = await gateway.start()
 
+  // The last line may be half written.
   const readAudit = (): AuditEvent[] =>
     readFileSync(auditFile, 'utf8')
       .split('\n')
-      .filter((line) => line !== '')
+      .slice(0, -1)
       .map((line) => JSON.parse(line))
   return {
     gateway,

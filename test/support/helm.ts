@@ -33,6 +33,7 @@ export function itWithHelm(title: string, test: (helm: Helm) => void | Promise<v
 }
 
 function fetchHelm(): string | undefined {
+  if (process.platform !== 'linux' || process.arch !== 'x64') return undefined
   mkdirSync(CACHE, { recursive: true })
   const folder = mkdtempSync(join(CACHE, 'fetch-'))
   try {

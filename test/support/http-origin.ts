@@ -1,10 +1,12 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
+import type { Socket } from 'node:net'
 
 export interface HttpOriginOptions {
   /** Serves HTTPS with this certificate. */
   readonly tls?: { readonly key: string; readonly cert: string }
   readonly host?: string
+  readonly port?: number
 }
 
 /** An HTTP server that remembers what it was asked, so that a test can prove what arrived and what did not. */
@@ -13,24 +15,28 @@ export class HttpOrigin {
   /** In the order of arrival, as `GET /path`. */
   readonly asked: string[] = []
   readonly requests: IncomingMessage[] = []
-  connections = 0
+  /** TCP connections, those that never got through a handshake among them. */
+  readonly sockets: Socket[] = []
 
   private constructor(server: Server) {
     this.server = server
-    server.on('connection', () => this.connections++)
+    server.on('connection', (socket: Socket) => this.sockets.push(socket))
     server.on('request', (req) => {
       this.requests.push(req)
       this.asked.push(`${req.method} ${req.url}`)
     })
   }
 
-  static async start(handle: RequestListener, { tls, host = '127.0.0.1' }: HttpOriginOptions = {}): Promise<HttpOrigin> {
+  static async start(
+    handle: RequestListener,
+    { tls, host = '127.0.0.1', port = 0 }: HttpOriginOptions = {},
+  ): Promise<HttpOrigin> {
     const server = tls === undefined ? createServer() : createTlsServer(tls)
     const origin = new HttpOrigin(server)
     server.on('request', handle)
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
-      server.listen(0, host, resolve)
+      server.listen(port, host, resolve)
     })
     return origin
   }
@@ -44,6 +50,10 @@ export class HttpOrigin {
       res.writeHead(body === undefined ? 404 : 200, { 'Content-Type': type })
       res.end(req.method === 'HEAD' ? undefined : body)
     }, options)
+  }
+
+  get connections(): number {
+    return this.sockets.length
   }
 
   get port(): number {

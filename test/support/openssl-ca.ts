@@ -40,6 +40,10 @@ export class OpensslCa {
     return readFileSync(this.certificateFile, 'utf8')
   }
 
+  get keyPem(): string {
+    return readFileSync(this.keyFile, 'utf8')
+  }
+
   /** @param san as openssl writes it, `DNS:origin.test` or `IP:127.0.0.1` */
   issue(san: string, days: readonly string[] = ['-days', '10']): ServerCertificate {
     const base = join(this.folder, `leaf-${this.#serial++}`)

@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 export class Origin {
   readonly #server: Server
   readonly sockets: Socket[] = []
-  readonly received: Buffer[] = []
+  readonly #chunks: Buffer[][] = []
 
   private constructor(server: Server) {
     this.#server = server
@@ -18,11 +18,10 @@ export class Origin {
     const origin = new Origin(server)
     server.on('connection', (socket) => {
       const index = origin.sockets.push(socket) - 1
-      origin.received[index] = Buffer.alloc(0)
+      const chunks: Buffer[] = []
+      origin.#chunks[index] = chunks
       socket.on('error', () => {})
-      socket.on('data', (chunk: Buffer) => {
-        origin.received[index] = Buffer.concat([origin.received[index] ?? Buffer.alloc(0), chunk])
-      })
+      socket.on('data', (chunk: Buffer) => chunks.push(chunk))
       serve(socket)
     })
     await new Promise<void>((resolve) => server.listen(0, host, resolve))
@@ -52,6 +51,15 @@ export class Origin {
 
   get connections(): number {
     return this.sockets.length
+  }
+
+  /** What each connection has received. */
+  get received(): readonly Buffer[] {
+    return this.#chunks.map((chunks) => {
+      // Put together once, not again at every look.
+      if (chunks.length > 1) chunks.splice(0, chunks.length, Buffer.concat(chunks))
+      return chunks[0] ?? Buffer.alloc(0)
+    })
   }
 
   /** Everything received on all connections. */

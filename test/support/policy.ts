@@ -3,7 +3,7 @@ import { parse } from 'yaml'
 import { type Config, configSchema } from '../../src/core/config.ts'
 import { type Authority, parseAuthority } from '../../src/core/names/authority.ts'
 import { type Edition, readEdition } from '../../src/core/policy/catalogue.ts'
-import { compilePolicy } from '../../src/core/policy/compile.ts'
+import { compilePolicy, type PolicySources } from '../../src/core/policy/compile.ts'
 import type { EgressRequest } from '../../src/core/policy/decide.ts'
 import { type KnownDestination, knownDestinationsSchema } from '../../src/core/policy/hints.ts'
 import type { Policy } from '../../src/core/policy/policy.ts'
@@ -57,8 +57,13 @@ export function configFrom(config: unknown): Config {
   return configSchema.parse(typeof config === 'string' ? (parse(config) ?? {}) : config)
 }
 
+/** What a policy is compiled from, with the shipped catalogue. */
+export function sourcesFrom(config: unknown): PolicySources {
+  return { config: configFrom(config), editions: EDITIONS, known: KNOWN, digest }
+}
+
 function compile(config: unknown) {
-  return compilePolicy({ config: configFrom(config), editions: EDITIONS, known: KNOWN, digest })
+  return compilePolicy(sourcesFrom(config))
 }
 
 const CONFIG = new URL('../../config/', import.meta.url)

@@ -3,7 +3,13 @@ import { delimiter, join } from 'node:path'
 import { describe, it } from 'vitest'
 
 /** Where a program's Debian package has another name. */
-const DEBIAN_PACKAGES: Readonly<Record<string, string>> = { 'apt-get': 'apt', 'dpkg-deb': 'dpkg', pip3: 'python3-pip' }
+const DEBIAN_PACKAGES: Readonly<Record<string, string>> = {
+  'apt-get': 'apt',
+  certutil: 'libnss3-tools',
+  'dpkg-deb': 'dpkg',
+  'gnutls-cli': 'gnutls-bin',
+  pip3: 'python3-pip',
+}
 
 /**
  * The path of a program that tests run and the project does not bring along; `undefined` where it is not installed.

@@ -79,11 +79,15 @@ function rates() {
     }),
     graph({
       title: 'Refusals by listener',
-      description: 'By the way they came: the explicit proxy, or a transparent listener.',
+      description:
+        'By the way they came: the explicit proxy, or a transparent listener. `quiet` are those of deny rules that say `quiet: true`; no other panel and no alert counts them.',
       unit: 'reqps',
       width: 6,
       stacked: true,
-      queries: [{ expr: `sum by (listener) (${perSecond('sallyport_denials_total', DENIED)})`, legend: '{{listener}}' }],
+      queries: [
+        { expr: `sum by (listener) (${perSecond('sallyport_denials_total', DENIED)})`, legend: '{{listener}}' },
+        { expr: `sum by (listener) (${perSecond('sallyport_denials_quiet_total')})`, legend: '{{listener}}, quiet' },
+      ],
     }),
     graph({
       title: 'Would be refused, by reason',

@@ -12,10 +12,15 @@ export const PARAMETERS = {
 } as const
 export type Parameter = keyof typeof PARAMETERS
 export type WorkspaceSetting = (typeof PARAMETERS)[Parameter]
+export const WORKSPACE_SETTINGS: readonly WorkspaceSetting[] = [...new Set(Object.values(PARAMETERS))]
 export type WorkspaceNames = { readonly [S in WorkspaceSetting]: readonly string[] }
 
 /** `"*"` for a parameter: every account or registry there is. */
 export const ANY_NAME = '*'
+
+/** How an account or registry, and how a region, is spelt in lower case; the config file is held to the same. */
+export const RESOURCE_NAME = /^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/
+export const REGION_NAME = /^[a-z0-9]+$/
 
 const perCloud = <T extends z.ZodType>(value: T) => z.strictObject({ public: value, government: value, china: value })
 

@@ -7,13 +7,12 @@ import {
   ANY_NAME,
   type Edition,
   otherClouds,
-  PARAMETERS,
   parameterPattern,
   type ResolvedRow,
   resolveRows,
   toEntry,
+  WORKSPACE_SETTINGS,
   type WorkspaceNames,
-  type WorkspaceSetting,
 } from './catalogue.ts'
 import { DEFAULT_PORTS, type Entry, type Pattern } from './entry.ts'
 import { type KnownDestination, type Unlisted, WORKSPACE_FEATURES } from './hints.ts'
@@ -262,7 +261,7 @@ function checkRules(rules: readonly Rule[]): Problem[] {
 
 /** One warning a setting, with the documented hosts that are not allowed without it. */
 function missingParameters(rows: readonly ResolvedRow[]): Problem[] {
-  return [...new Set<WorkspaceSetting>(Object.values(PARAMETERS))].flatMap((setting) => {
+  return WORKSPACE_SETTINGS.flatMap((setting) => {
     const hosts = new Set(
       rows.flatMap(({ waiting }) => waiting.filter((host) => host.setting === setting).map(({ host }) => host)),
     )

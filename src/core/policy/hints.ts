@@ -104,7 +104,7 @@ function certificateHint({ host, port }: EgressRequest, { reason, detail }: Deni
   const address = formatAuthority({ host, port })
   const serverName = host.kind === 'name' ? ` -servername ${host.name}` : ''
   return {
-    text: `${detail ?? 'the certificate is not valid'}; see it with \`openssl s_client -connect ${address}${serverName}\``,
+    text: `${detail ?? 'the certificate is not valid'}; a CA of your own is trusted with \`inspection.upstreamCa\`; see the certificate with \`openssl s_client -connect ${address}${serverName}\``,
     remedy: { kind: 'none', name: reason },
   }
 }
@@ -163,8 +163,16 @@ function withKnown(hint: Hint, known: Hint | undefined): Hint {
 function knownHint(policy: Policy, host: Host, port: number): Hint | undefined {
   const known = policy.known.find(host).find(({ ports }) => ports === undefined || ports.includes(port))
   if (known === undefined) return undefined
-  const text = known.say.replaceAll('{host}', host.text).replaceAll('{port}', String(port))
-  return { text, remedy: { kind: known.remedy.kind, name: known.remedy.name } }
+  return { text: filled(known, host, port), remedy: { kind: known.remedy.kind, name: known.remedy.name } }
+}
+
+/** What `config/hints.yaml` says of a destination. */
+export function knownText(policy: Policy, host: Host, port: number): string | undefined {
+  return knownHint(policy, host, port)?.text
+}
+
+function filled({ say }: KnownDestination, host: Host, port: number): string {
+  return say.replaceAll('{host}', host.text).replaceAll('{port}', String(port))
 }
 
 function inspectionHint(host: Host, port: number, entry: Entry | undefined): Hint {
@@ -240,6 +248,14 @@ const PLAIN_HINTS: { readonly [R in Denial['reason']]?: string } = {
   not_a_proxy_request: 'send CONNECT or an absolute http:// URL, as in `curl --proxy http://GATEWAY:3128 URL`',
   scheme_not_supported:
     'https goes through CONNECT: point HTTPS_PROXY at http://GATEWAY:3128; gRPC needs a host whose tunnel is relayed: a rule without `paths`, `methods` and `inspect`',
+  sni_mismatch:
+    'the server name in the TLS handshake must be the host of the CONNECT; list the name that is really meant, and connect to that',
+  sni_missing:
+    'the client must send a server name (SNI); a rule with `protocol: any` lets out one that cannot, and then any name at that address',
+  not_tls: 'a tunnel carries TLS unless its rule says `protocol: any` (SSH and the like) or `protocol: http`',
+  ech_refused: 'switch ECH off in the client, or set `inspection.ech: pass`',
+  opening_timeout:
+    'the client must begin its TLS handshake in time; where the server speaks first, the rule needs `protocol: any`',
   host_mismatch: 'open a connection of its own for each host',
   path_not_canonical: 'send the path without `.`, `..`, `//`, `\\`, `;` and escaped separators',
   target_too_long: 'the limit is `limits.targetBytes`',

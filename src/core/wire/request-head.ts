@@ -116,7 +116,7 @@ export function readTarget(
   // RFC 9112 section 3.2: a target has no fragment; an origin that finds one reads another path than the one judged.
   if (target.includes('#')) return err(malformed('the target has a fragment'))
   if (method === 'CONNECT') {
-    const authority = parseAuthority(target)
+    const authority = readAuthority(target)
     return authority.ok ? ok({ form: 'authority', authority: authority.value }) : err(malformed(authority.error))
   }
   if (target.startsWith('/')) return ok({ form: 'origin', pathAndQuery: target })
@@ -133,12 +133,18 @@ export function readTarget(
 
 function readAbsolute(rest: string, method: string, defaultPort: number): Result<RequestTarget, WireProblem> {
   const end = rest.search(/[/?]/)
-  const authority = parseAuthority(end < 0 ? rest : rest.slice(0, end), defaultPort)
+  const authority = readAuthority(end < 0 ? rest : rest.slice(0, end), defaultPort)
   if (!authority.ok) return err(malformed(authority.error))
   const path = end < 0 ? '' : rest.slice(end)
   // An empty path is `/`, and `*` for OPTIONS (RFC 9112 section 3.2.4).
   const pathAndQuery = path === '' && method === 'OPTIONS' ? '*' : path.startsWith('/') ? path : `/${path}`
   return ok({ form: 'absolute', authority: authority.value, pathAndQuery })
+}
+
+/** What stands before an `@` may be a password: unlike the rest of a target it is not quoted in answers and logs. */
+function readAuthority(text: string, defaultPort?: number): Result<Authority, string> {
+  if (text.includes('@')) return err('the target has user information, which no request to a proxy may have')
+  return parseAuthority(text, defaultPort)
 }
 
 /** The path that rules are matched against: everything before the query. */

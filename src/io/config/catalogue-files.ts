@@ -1,4 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises'
+import { type SharedService, sharedServicesSchema } from '../../core/names/shared-service.ts'
 import { type Edition, readEdition } from '../../core/policy/catalogue.ts'
 import { type KnownDestination, knownDestinationsSchema } from '../../core/policy/hints.ts'
 import { readShippedYaml } from './read-yaml.ts'
@@ -34,6 +35,15 @@ async function readKnownDestinations(): Promise<readonly KnownDestination[]> {
   const known = knownDestinationsSchema.safeParse(await shipped('hints.yaml'))
   if (known.success) return known.data
   throw new Error(`hints.yaml: ${known.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')}`)
+}
+
+/** Suffixes that many customers share, for `suggest`. */
+export async function readSharedServices(): Promise<readonly SharedService[]> {
+  const services = sharedServicesSchema.safeParse(await shipped('shared-suffixes.yaml'))
+  if (services.success) return services.data
+  throw new Error(
+    `shared-suffixes.yaml: ${services.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')}`,
+  )
 }
 
 async function shipped(name: string): Promise<unknown> {

@@ -15,6 +15,8 @@ export interface HttpSession {
   readonly parent: string
   /** The connection that was made before the 200, for the first request. */
   dialled: Dialled | undefined
+  /** A request has come out of it, whatever became of it. */
+  wasUsed: boolean
 }
 
 /** A request whose answer is not finished. */

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { getSystemErrorName } from 'node:util'
 import type { Host } from '../../core/names/authority.ts'
 import type { IpAddress } from '../../core/names/ip.ts'
 import type { Entry } from '../../core/policy/entry.ts'
@@ -6,6 +7,8 @@ import type { Policy } from '../../core/policy/policy.ts'
 import type { Reason } from '../../core/policy/reasons.ts'
 import { type AddressRefusal, type VettedAddress, vetAddress } from '../../core/policy/vet.ts'
 import { err, ok, type Result } from '../../core/result.ts'
+import type { RawConnection } from '../relay/raw-connection.ts'
+import type { RawDial } from '../relay/relay.ts'
 import type { LookupFailure, Resolver } from './resolver.ts'
 
 export interface DialRequest {
@@ -28,8 +31,8 @@ export interface Destination {
   readonly port: number
 }
 
-export interface Dialled {
-  readonly socket: Socket
+export interface Dialled<Connection = Socket> {
+  readonly socket: Connection
   readonly address: VettedAddress
   readonly port: number
 }
@@ -37,6 +40,8 @@ export interface Dialled {
 export interface DialerOptions {
   readonly resolver: Resolver
   readonly dialMs: () => number
+  /** Connects without a socket of Node's; absent where there is only Node. */
+  readonly rawDial?: RawDial | undefined
   /** Whether a destination is one of the gateway's own listeners. */
   readonly isOwnListener: (address: IpAddress, port: number) => boolean
   readonly onDialled: (outcome: 'connected' | DialFailure['reason'] | 'aborted', seconds: number) => void
@@ -69,31 +74,65 @@ export class Dialer {
   }
 
   /**
-   * Locates and connects, within one deadline, to the first address that answers. Abort the signal when nobody waits for it
-   * any more: whatever is under way is closed.
+   * Locates and connects, within one deadline, to the first address that answers: without a socket of Node's where that can be had.
+   * When the caller leaves, whatever is under way is closed.
    */
-  async dial(request: DialRequest, signal: AbortSignal): Promise<Result<Dialled, DialFailure>> {
-    const deadline = this.deadline()
-    return this.#measured(signal, async () => {
-      const destination = await this.locate(request, deadline)
-      return destination.ok ? race(destination.value, signal, deadline) : destination
+  dial(request: DialRequest, caller: Caller): Promise<Result<Dialled<Socket | RawConnection>, DialFailure>> {
+    const started = performance.now()
+    const deadline = started + this.#options.dialMs()
+    return new Promise((resolve, reject) => {
+      const settle = (result: Result<Dialled<Socket | RawConnection>, DialFailure>) => {
+        this.#measure(started, caller, result)
+        resolve(result)
+      }
+      const connectTo = (located: Result<Destination, DialFailure>) => {
+        if (!located.ok) settle(located)
+        else if (!this.#raceRaw(located.value, caller, deadline, settle)) race(located.value, caller, deadline, settle)
+      }
+      const located = this.#locate(request)
+      if (located instanceof Promise) beforeDeadline(located, deadline).then(connectTo).catch(reject)
+      else connectTo(located)
     })
   }
 
-  /** Connects to a destination that was located before, within the rest of the same deadline. */
-  connect(destination: Destination, signal: AbortSignal, deadline: number): Promise<Result<Dialled, DialFailure>> {
-    return this.#measured(signal, () => race(destination, signal, deadline))
+  /** False where nothing has been begun. */
+  #raceRaw(
+    { addresses, port }: Destination,
+    caller: Caller,
+    deadline: number,
+    settle: (result: Result<Dialled<RawConnection>, DialFailure>) => void,
+  ): boolean {
+    const { rawDial } = this.#options
+    const dialMs = Math.ceil(deadline - performance.now())
+    if (rawDial === undefined || dialMs <= 0 || caller.left) return false
+    const texts = addresses.map(({ text }) => text)
+    const giveUp = rawDial(texts, port, dialMs, NEXT_ADDRESS_MS, (outcome) => {
+      caller.onLeave(undefined)
+      if (outcome.kind === 'given_up') return settle(err(TIMED_OUT))
+      if (outcome.kind === 'failed') return settle(err(failureOf(texts, outcome.errno)))
+      // One that came up just when it was given up is closed by whoever gave it up, as any other.
+      const address = addresses[outcome.index] ?? addresses[0]
+      settle(ok({ socket: outcome.connection, address, port }))
+    })
+    if (giveUp === undefined) return false
+    caller.onLeave(giveUp)
+    return true
   }
 
-  async #measured(
-    signal: AbortSignal,
-    attempt: () => Promise<Result<Dialled, DialFailure>>,
-  ): Promise<Result<Dialled, DialFailure>> {
+  /** Connects to a destination that was located before, within the rest of the same deadline. */
+  connect(destination: Destination, caller: Caller, deadline: number): Promise<Result<Dialled, DialFailure>> {
     const started = performance.now()
-    const result = await attempt()
-    const outcome = result.ok ? 'connected' : signal.aborted ? 'aborted' : result.error.reason
+    return new Promise((resolve) =>
+      race(destination, caller, deadline, (result) => {
+        this.#measure(started, caller, result)
+        resolve(result)
+      }),
+    )
+  }
+
+  #measure(started: number, caller: Caller, result: Result<unknown, DialFailure>): void {
+    const outcome = result.ok ? 'connected' : caller.left ? 'aborted' : result.error.reason
     this.#options.onDialled(outcome, (performance.now() - started) / 1000)
-    return result
   }
 
   #locate(request: DialRequest): Result<Destination, DialFailure> | Promise<Result<Destination, DialFailure>> {
@@ -135,6 +174,26 @@ function asDialFailure(found: Result<readonly IpAddress[], LookupFailure>): Resu
   return found.ok ? found : err({ reason: 'dns_failed', detail: found.error.detail })
 }
 
+/** Whoever asked for a connection, and may leave before it is there. */
+export class Caller {
+  #left = false
+  #onLeave: (() => void) | undefined
+
+  get left(): boolean {
+    return this.#left
+  }
+
+  /** Calls back at once when it leaves; nobody is called back who asked before. */
+  onLeave(callback: (() => void) | undefined): void {
+    this.#onLeave = callback
+  }
+
+  leave(): void {
+    this.#left = true
+    this.#onLeave?.()
+  }
+}
+
 const TIMED_OUT: DialFailure = { reason: 'dial_timeout', detail: 'no address accepted a connection in time' }
 const NOT_LOCATED: DialFailure = { reason: 'dial_timeout', detail: 'no name server answered in time' }
 
@@ -149,58 +208,68 @@ function beforeDeadline<T>(attempt: Promise<Result<T, DialFailure>>, deadline: n
  * Tries the addresses one after another, each beside those still under way (RFC 8305): one that hangs delays the next by a
  * moment only, and unlike Node's `autoSelectFamily` a slow one is not given up for it.
  */
-function race({ addresses, port }: Destination, signal: AbortSignal, deadline: number): Promise<Result<Dialled, DialFailure>> {
-  return new Promise((resolve) => {
-    const sockets = new Set<Socket>()
-    const failures: string[] = []
-    let next = 0
-    let timer: NodeJS.Timeout | undefined
-    const expiry = setTimeout(() => settle(err(TIMED_OUT)), Math.max(0, deadline - performance.now()))
+function race(
+  { addresses, port }: Destination,
+  caller: Caller,
+  deadline: number,
+  onSettled: (result: Result<Dialled, DialFailure>) => void,
+): void {
+  const sockets = new Set<Socket>()
+  const failures: string[] = []
+  let next = 0
+  let timer: NodeJS.Timeout | undefined
+  const expiry = setTimeout(() => settle(err(TIMED_OUT)), Math.max(0, deadline - performance.now()))
 
-    const settle = (result: Result<Dialled, DialFailure>) => {
-      clearTimeout(timer)
-      clearTimeout(expiry)
-      signal.removeEventListener('abort', onAbort)
-      for (const socket of sockets) if (!result.ok || socket !== result.value.socket) socket.destroy()
-      resolve(result)
+  const settle = (result: Result<Dialled, DialFailure>) => {
+    clearTimeout(timer)
+    clearTimeout(expiry)
+    caller.onLeave(undefined)
+    for (const socket of sockets) if (!result.ok || socket !== result.value.socket) socket.destroy()
+    onSettled(result)
+  }
+  const onLeave = () => settle(err(TIMED_OUT))
+  const tryNext = () => {
+    clearTimeout(timer)
+    const address = addresses[next++]
+    if (address === undefined) return
+    const socket = connect({
+      host: address.text,
+      port,
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS,
+    })
+    sockets.add(socket)
+    socket.once('connect', () => {
+      socket.removeListener('error', onError)
+      settle(ok({ socket, address, port }))
+    })
+    const onError = (error: NodeJS.ErrnoException) => {
+      sockets.delete(socket)
+      failures.push(`${address.text}: ${error.code ?? 'failed'}`)
+      if (sockets.size === 0 && next >= addresses.length) {
+        // The kernel's own connect timeout is a timeout, however it came about.
+        const reason = failures.every((failure) => failure.endsWith('ETIMEDOUT')) ? 'dial_timeout' : 'dial_failed'
+        settle(err({ reason, detail: failures.join(', ') }))
+      } else tryNext()
     }
-    const onAbort = () => settle(err(TIMED_OUT))
-    const tryNext = () => {
-      clearTimeout(timer)
-      const address = addresses[next++]
-      if (address === undefined) return
-      const socket = connect({
-        host: address.text,
-        port,
-        allowHalfOpen: true,
-        noDelay: true,
-        keepAlive: true,
-        keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS,
-      })
-      sockets.add(socket)
-      socket.once('connect', () => {
-        socket.removeListener('error', onError)
-        settle(ok({ socket, address, port }))
-      })
-      const onError = (error: NodeJS.ErrnoException) => {
-        sockets.delete(socket)
-        failures.push(`${address.text}: ${error.code ?? 'failed'}`)
-        if (sockets.size === 0 && next >= addresses.length) {
-          // The kernel's own connect timeout is a timeout, however it came about.
-          const reason = failures.every((failure) => failure.endsWith('ETIMEDOUT')) ? 'dial_timeout' : 'dial_failed'
-          settle(err({ reason, detail: failures.join(', ') }))
-        } else tryNext()
-      }
-      socket.once('error', onError)
-      if (next < addresses.length) timer = setTimeout(tryNext, NEXT_ADDRESS_MS)
-    }
+    socket.once('error', onError)
+    if (next < addresses.length) timer = setTimeout(tryNext, NEXT_ADDRESS_MS)
+  }
 
-    if (signal.aborted) onAbort()
-    else {
-      signal.addEventListener('abort', onAbort, { once: true })
-      tryNext()
-    }
-  })
+  if (caller.left) onLeave()
+  else {
+    caller.onLeave(onLeave)
+    tryNext()
+  }
+}
+
+/** The kernel's own connect timeout is a timeout, however it came about. */
+function failureOf(addresses: readonly string[], errno: number): DialFailure {
+  const name = getSystemErrorName(-errno)
+  if (name === 'ETIMEDOUT') return TIMED_OUT
+  return { reason: 'dial_failed', detail: `${addresses.join(', ')}: ${name}` }
 }
 
 /** IPv6 and IPv4 in turn, IPv6 first (RFC 8305 section 4). */

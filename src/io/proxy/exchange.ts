@@ -171,6 +171,6 @@ export class Exchange {
 }
 
 const DISTRUST_HINT: Hint = {
-  text: 'the client does not trust the CA of the inspection; `sallyport ca show` tells how each tool does',
+  text: 'the client left when it saw the certificate, as one does that does not trust the CA of the inspection; `sallyport ca show` tells how each tool comes to',
   remedy: { kind: 'inspection', name: 'client_trust' },
 }

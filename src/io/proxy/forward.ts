@@ -4,7 +4,7 @@ import httpProxy from 'http-proxy'
 import { parseIp } from '../../core/names/ip.ts'
 import { type Field, requestFields, responseFields } from '../../core/wire/fields.ts'
 import type { RequestHead } from '../../core/wire/request-head.ts'
-import type { Destination } from './dial.ts'
+import { Caller, type Destination } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { type ForwardPlan, planForward } from './forward-plan.ts'
 import { admit } from './judge.ts'
@@ -85,7 +85,7 @@ export class Forwarder {
   async #send(request: ForwardRequest, plan: ForwardPlan, destination: Destination, deadline: number): Promise<void> {
     const { exchange, req, res, responder, head } = request
     const agent = this.#pool.agentFor(exchange.generation.number, plan, destination)
-    const isKept = agent.hasIdle && exchange.connection.session?.dialled === undefined
+    const isKept = agent.hasIdle && mayUseKept(request, plan)
     // From here to `web` nothing may wait where a kept connection is counted on: another request could take it.
     if (!isKept) {
       const connected = await this.#connect(request, destination, deadline)
@@ -119,10 +119,10 @@ export class Forwarder {
 
   /** A vetted connection, given up when the client goes. */
   async #connect({ exchange, responder }: ForwardRequest, destination: Destination, deadline: number) {
-    const gone = new AbortController()
-    responder.onClose(() => gone.abort())
-    if (responder.gone) gone.abort()
-    return connectOrigin(this.#context, exchange, destination, gone.signal, deadline)
+    const caller = new Caller()
+    responder.onClose(() => caller.leave())
+    if (responder.gone) caller.leave()
+    return connectOrigin(this.#context, exchange, destination, caller, deadline)
   }
 
   /** The request has its connection and nothing has been sent: now it gets the judged path and fields, and no others. */
@@ -147,7 +147,7 @@ export class Forwarder {
     // Not asked for, so an origin that switches protocols anyway is at fault. Node has let go of the request by then.
     proxyReq.on('upgrade', (_answer, upgraded) => {
       upgraded.destroy()
-      this.#onError(new Error('an upgrade that was not asked for'), flight)
+      refuse(flight.request, UNASKED_SWITCH)
     })
     // An origin that answers early and closes leaves no error behind, and nobody would read what the client still sends.
     proxyReq.once('close', () => {
@@ -166,6 +166,11 @@ export class Forwarder {
     const { exchange, responder } = flight.request
     flight.answer = answer
     const { statusCode = 502, statusMessage = '', httpVersion, rawHeaders } = answer
+    if (statusCode < 200) {
+      // A 101 that does not say to what; with an `Upgrade` field Node has an event of its own for it.
+      answer.destroy()
+      return refuse(flight.request, UNASKED_SWITCH)
+    }
     try {
       answer.pipe(responder.begin(statusCode, statusMessage, responseFields(rawHeaders, httpVersion, this.#context.via)))
     } catch {
@@ -204,9 +209,8 @@ export class Forwarder {
       if (!responder.gone) flight.brokenBy = 'origin'
       return responder.abort()
     }
-    const isReplayable = plan.framing.kind === 'none' && IDEMPOTENT.has(head.method)
     const wasDead = proxyReq?.reusedSocket === true && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
-    if (!flight.isFresh && wasDead && isReplayable) {
+    if (!flight.isFresh && wasDead && isReplayable(head, plan)) {
       this.#flights.delete(req)
       // The others that were kept are no younger.
       this.#pool.agentFor(exchange.generation.number, plan, flight.destination).closeIdle()
@@ -217,6 +221,8 @@ export class Forwarder {
   }
 }
 
+const UNASKED_SWITCH: Refusal = { reason: 'origin_protocol_error', detail: 'the origin switched protocols without being asked' }
+
 const NOTHING_RELAYED = { bytesUp: 0, bytesDown: 0 }
 
 /** Counts from now what passes through a connection that others have used before. */
@@ -226,6 +232,23 @@ function bytesThrough(socket: Socket): Flight['relayed'] {
 }
 
 class OriginTimeout extends Error {}
+
+/**
+ * A kept connection may have died unseen. A request that cannot be sent again rather takes the one that was made for its tunnel,
+ * if that is still to be had; any other lets that one go.
+ */
+function mayUseKept({ exchange, head }: ForwardRequest, plan: ForwardPlan): boolean {
+  const { session } = exchange.connection
+  if (session?.dialled === undefined) return true
+  if (!isReplayable(head, plan)) return false
+  session.dialled.socket.destroy()
+  session.dialled = undefined
+  return true
+}
+
+function isReplayable({ method }: RequestHead, { framing }: ForwardPlan): boolean {
+  return framing.kind === 'none' && IDEMPOTENT.has(method)
+}
 
 function refuse({ exchange, responder }: ForwardRequest, refusal: Refusal): void {
   responder.answer(exchange.refuse(refusal))

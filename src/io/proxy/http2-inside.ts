@@ -38,6 +38,7 @@ export class Http2Inside {
   readonly #handlers: Http2Handlers
   readonly #keepAliveMs: number
   readonly #connections = new WeakMap<ServerHttp2Session, ClientConnection>()
+  readonly #sessions = new Set<ServerHttp2Session>()
 
   constructor(limits: Limits, handlers: Http2Handlers) {
     this.#handlers = handlers
@@ -68,9 +69,16 @@ export class Http2Inside {
     // Node announces the session before `emit` returns.
     this.#server.once('session', (session) => {
       this.#connections.set(session, connection)
+      this.#sessions.add(session)
+      session.once('close', () => this.#sessions.delete(session))
       session.setTimeout(this.#keepAliveMs, () => session.close())
     })
     this.#server.emit('connection', connection.socket)
+  }
+
+  /** Takes no more streams: each session ends with those it has. */
+  stop(): void {
+    for (const session of this.#sessions) session.close()
   }
 
   #onRequest(req: Http2ServerRequest, res: Http2ServerResponse, expectsContinue: boolean): void {

@@ -6,9 +6,10 @@ import type { Limits } from '../../core/config.ts'
 import type { ListenAddress } from '../../core/listen-address.ts'
 import type { Answer } from '../../core/wire/answer.ts'
 import { asksForWebSocket, withoutUpgrade } from '../../core/wire/fields.ts'
-import type { WireProblem } from '../../core/wire/request-head.ts'
+import type { RequestHead, WireProblem } from '../../core/wire/request-head.ts'
 import { listen } from '../listen.ts'
 import { ClientConnection, type PendingRequest } from './client-connection.ts'
+import { answerWithFile, asksForFile } from './client-files.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
 import { KEEP_ALIVE_PROBE_MS } from './dial.ts'
 import { Exchange } from './exchange.ts'
@@ -37,6 +38,8 @@ export class ProxyListener {
   readonly #connections = new WeakMap<Socket, ClientConnection>()
   readonly #sockets = new Set<Socket>()
   #onConnection: (() => void) | undefined
+  #maxConnections: number
+  #handedOver = 0
 
   constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits) {
     this.name = name
@@ -57,7 +60,8 @@ export class ProxyListener {
     })
     // Node would silently drop the fields past 2,000; ours are counted and refused.
     this.#server.maxHeadersCount = 0
-    this.#server.maxConnections = atLeastNone(limits.connections)
+    this.#maxConnections = limits.connections
+    this.#boundConnections()
     this.#http2 = this.#http2Inside(limits)
     this.#listen()
   }
@@ -68,8 +72,21 @@ export class ProxyListener {
     Object.assign(this.#server, { maxHeaderSize: limits.targetBytes + limits.headBytes })
     this.#server.headersTimeout = limits.headSeconds * 1000
     this.#server.keepAliveTimeout = limits.keepAliveSeconds * 1000
-    this.#server.maxConnections = atLeastNone(limits.connections)
+    this.#maxConnections = limits.connections
+    this.#boundConnections()
     this.#http2 = this.#http2Inside(limits)
+  }
+
+  /** So many of this listener's connections are tunnels that Node does not see any more; they count all the same. */
+  handedOver(tunnels: number): void {
+    this.#handedOver = tunnels
+    this.#boundConnections()
+  }
+
+  #boundConnections(): void {
+    const left = this.#maxConnections - this.#handedOver
+    // To Node 20 nought is no bound at all.
+    this.#server.maxConnections = left > 0 ? left : -1
   }
 
   #http2Inside(limits: Limits): Http2Inside {
@@ -87,7 +104,7 @@ export class ProxyListener {
 
   /** Client connections there are, tunnels among them. */
   get connections(): number {
-    return this.#sockets.size
+    return this.#sockets.size + this.#handedOver
   }
 
   /** Binds; throws what the system says. */
@@ -101,6 +118,7 @@ export class ProxyListener {
   stop(): void {
     this.#server.close()
     this.#server.closeIdleConnections()
+    this.#http2.stop()
   }
 
   /** Closes everything at once. */
@@ -173,9 +191,13 @@ export class ProxyListener {
   #exchange(connection: ClientConnection, kind: RequestKind): Exchange {
     const { telemetry, gateway } = this.#context
     const exchange = new Exchange(telemetry, gateway, this.#context.generation(), connection, kind)
-    exchange.parent = connection.session?.parent
-    // Whatever the request says, it is about this host; a request that is let through names it again.
-    exchange.target = connection.session?.authority
+    const { session } = connection
+    if (session !== undefined) {
+      session.wasUsed = true
+      exchange.parent = session.parent
+      // Whatever the request says, it is about this host.
+      exchange.target = session.authority
+    }
     this.#context.exchanges.add(exchange)
     return exchange
   }
@@ -253,13 +275,24 @@ export class ProxyListener {
       const [next] = connection.requests
       next?.responder.onTurn()
     })
+    const head = headOf(req)
     try {
-      await this.#forwarder.forward({ exchange, head: headOf(req), expectsContinue, responder, req, res })
+      if (asksForFile(exchange, head)) await this.#serveFile(exchange, head, responder)
+      else await this.#forwarder.forward({ exchange, head, expectsContinue, responder, req, res })
     } catch (error) {
       const answer = this.#fault(error, exchange)
       if (responder.headSent) responder.abort()
       else responder.answer(answer)
     }
+  }
+
+  async #serveFile(exchange: Exchange, head: RequestHead, responder: Http1Responder): Promise<void> {
+    const file = await answerWithFile(this.#context, exchange, head)
+    // In the meantime the rest of the request may have turned out malformed.
+    if (exchange.settled) return
+    if (!file.ok) return responder.answer(exchange.refuse(file.error))
+    responder.answer(file.value)
+    exchange.served({ bytesUp: 0, bytesDown: file.value.body.length })
   }
 
   /** What the parser refused: an answer if none is under way, and the end of the connection. */
@@ -294,11 +327,6 @@ export class ProxyListener {
     else if (pending === 0) endAndLinger(socket, '')
     else socket.destroy()
   }
-}
-
-/** Node 20 takes 0 for no limit at all. */
-function atLeastNone(connections: number): number {
-  return connections === 0 ? -1 : connections
 }
 
 /** Of an ordinary request on the connection. */

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import { err, ok, type Result } from '../../core/result.ts'
 import { handshakeWithOrigin } from '../tls/origin-trust.ts'
-import type { Destination, Dialled } from './dial.ts'
+import type { Caller, Destination, Dialled } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import type { ProxyContext } from './proxy-context.ts'
 
@@ -15,13 +15,26 @@ export async function connectOrigin(
   context: ProxyContext,
   exchange: Exchange,
   destination: Destination,
-  signal: AbortSignal,
+  caller: Caller,
   deadline: number,
 ): Promise<Result<Socket, Refusal>> {
   const early = takeDialled(exchange, destination)
-  const dialled = early === undefined ? await context.dialer.connect(destination, signal, deadline) : ok(early)
-  if (!dialled.ok) return dialled
-  const { socket } = dialled.value
+  if (early !== undefined) {
+    const secured = await secure(context, exchange, early.socket, deadline)
+    // It may have waited long for its first request, and its origin no longer.
+    if (secured.ok || secured.error.reason !== 'origin_protocol_error') return secured
+  }
+  const dialled = await context.dialer.connect(destination, caller, deadline)
+  return dialled.ok ? secure(context, exchange, dialled.value.socket, deadline) : dialled
+}
+
+/** Verified TLS where the request came out of TLS. Owns the socket: a failure ends it. */
+async function secure(
+  context: ProxyContext,
+  exchange: Exchange,
+  socket: Socket,
+  deadline: number,
+): Promise<Result<Socket, Refusal>> {
   const { session } = exchange.connection
   if (session?.scheme !== 'https') return ok(socket)
   const { inspection } = exchange.generation
@@ -29,12 +42,8 @@ export async function connectOrigin(
     socket.destroy()
     return err({ reason: 'inspection_unavailable' })
   }
-  const secured = await handshakeWithOrigin(
-    socket,
-    session.authority.host,
-    inspection.originTrust,
-    Math.max(0, deadline - performance.now()),
-  )
+  const leftMs = Math.max(0, deadline - performance.now())
+  const secured = await handshakeWithOrigin(socket, session.authority.host, inspection.originTrust, leftMs)
   if (!secured.ok) {
     const cause = secured.error.reason === 'origin_certificate_invalid' ? 'origin_certificate' : 'origin_protocol'
     context.telemetry.metrics.tlsHandshakeFailures.inc({ cause })

@@ -9,8 +9,11 @@ import type { ForwardPlan } from './forward-plan.ts'
 /** Origins whose idle connections are kept; the one used longest ago makes way. */
 const MAX_ORIGINS = 512
 
-/** Idle connections kept to one origin. */
-const MAX_IDLE_PER_ORIGIN = 16
+/**
+ * Idle connections kept to one origin. As many as there were requests at once come free together: with few kept, busy clients
+ * would make a new one, and a TLS handshake, for every other request. Each was needed once, and they go after `originKeepAliveSeconds`.
+ */
+const MAX_IDLE_PER_ORIGIN = 128
 
 /**
  * Node's agent without its dialling: it uses an idle connection, or the one that was dialled for the request. Where there is

@@ -1,3 +1,4 @@
+import type { Relay } from '../relay/relay.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Admission } from './admission.ts'
@@ -11,6 +12,7 @@ export interface ProxyContext {
   /** The generation in force for a request that begins now. */
   readonly generation: () => Generation
   readonly dialer: Dialer
+  readonly relay: Relay
   readonly telemetry: Telemetry
   readonly admission: Admission
   readonly tunnels: Tunnels

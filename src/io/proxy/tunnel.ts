@@ -1,15 +1,17 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import type { TunnelEnd } from '../../core/audit-event.ts'
 import { letsThrough } from '../../core/policy/enforce.ts'
 import { judgeHello } from '../../core/policy/judge-opening.ts'
 import { err, type Result } from '../../core/result.ts'
 import { ACCESS_DENIED_ALERT } from '../../core/wire/client-hello.ts'
-import { StreamRelay } from '../relay/stream-relay.ts'
+import type { RawConnection } from '../relay/raw-connection.ts'
 import type { Inspection } from '../tls/inspection.ts'
-import { interceptTls } from '../tls/intercept.ts'
+import { type ClientHandshakeCause, interceptTls } from '../tls/intercept.ts'
+import { CarriedTunnel } from './carried-tunnel.ts'
 import { ClientConnection, type HttpSession } from './client-connection.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
-import type { Dialled } from './dial.ts'
+import { Caller, type Dialled } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { HeldBytes } from './held-bytes.ts'
 import { type Allowed, admit, headOf, judgeHead, rule } from './judge.ts'
@@ -20,6 +22,12 @@ import type { ProxyContext } from './proxy-context.ts'
 const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n'
 
 const TLS_HANDSHAKE = 22
+
+/**
+ * Some clients (Node, GnuTLS) look at the certificate once the handshake is done: one that leaves so soon after it, without a
+ * request, did not like what it saw. Later, it is a connection that was opened ahead and not needed.
+ */
+const LOOK_AT_CERTIFICATE_MS = 2_000
 
 /** Takes a connection that carries HTTP in sight: plain, or out of TLS that was ended here. */
 export type ServeHttp = (connection: ClientConnection) => void
@@ -52,11 +60,14 @@ export async function openTunnel(
   const place = context.admission.takeTunnel(client.text)
   const full = place instanceof Promise ? await place : place
   if (full !== undefined) return refuse({ reason: full })
+  const tunnel = new Tunnel(context, exchange, ruling.value, held, serveHttp)
   try {
-    await new Tunnel(context, exchange, ruling.value, held, serveHttp).open()
+    await tunnel.open()
   } finally {
-    context.tunnels.remove(exchange.id)
-    context.admission.releaseTunnel(client.text)
+    if (!tunnel.isCarried) {
+      context.tunnels.remove(exchange.id)
+      context.admission.releaseTunnel(client.text)
+    }
   }
 }
 
@@ -71,7 +82,7 @@ function judgeConnect(exchange: Exchange, req: IncomingMessage): Result<Allowed,
   return rule(exchange, target.authority)
 }
 
-/** A tunnel from its admission to its end. */
+/** A tunnel from its admission until the relay has it, or to its end where its inside is in sight. */
 class Tunnel {
   readonly #context: ProxyContext
   readonly #exchange: Exchange
@@ -82,6 +93,8 @@ class Tunnel {
   readonly #serveHttp: ServeHttp
   /** Report mode let an opening through that cannot be looked into. */
   #passesUnseen = false
+  /** The relay has it, and its end is seen to. */
+  isCarried = false
 
   constructor(context: ProxyContext, exchange: Exchange, ruling: Allowed, held: HeldBytes, serveHttp: ServeHttp) {
     this.#context = context
@@ -104,18 +117,16 @@ class Tunnel {
     if (this.#refusedEarly()) return void dialled.socket.destroy()
     this.#socket.write(ESTABLISHED)
     this.#context.telemetry.metrics.setupSeconds.observe(this.#exchange.elapsedMs / 1000)
-    // Nobody reads from it before the opening is judged, but somebody must hear it break.
-    dialled.socket.on('error', () => dialled.socket.destroy())
     if (this.#opening === undefined) {
       this.#exchange.allowed()
-      return this.#ruling.protocol === 'http' ? this.#serve('http', this.#socket, dialled) : this.#carry(dialled)
+      return this.#ruling.protocol === 'http' ? this.#serve('http', this.#socket, withSocket(dialled)) : this.#carry(dialled)
     }
     const { limits } = this.#exchange.generation.config
     if (!this.#isAcceptable(await this.#opening.wait(limits.openingSeconds * 1000))) return void dialled.socket.destroy()
     this.#exchange.allowed()
     const { inspection } = this.#exchange.generation
     return this.#ruling.inspect && !this.#passesUnseen && inspection !== undefined
-      ? this.#inspect(inspection, dialled)
+      ? this.#inspect(inspection, withSocket(dialled))
       : this.#carry(dialled)
   }
 
@@ -159,16 +170,13 @@ class Tunnel {
   }
 
   /** The connected origin, or nothing where the client was refused or has gone. */
-  async #dial(): Promise<Dialled | undefined> {
+  async #dial(): Promise<DialledOrigin | undefined> {
     const { generation, target } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
-    const gone = new AbortController()
-    const onClose = () => gone.abort()
-    this.#socket.once('close', onClose)
-    const dialled = await this.#context.dialer.dial(
-      { policy: generation.policy, ...target, entry: this.#ruling.entry },
-      gone.signal,
-    )
+    const caller = new Caller()
+    const onClose = () => caller.leave()
+    this.#socket.on('close', onClose)
+    const dialled = await this.#context.dialer.dial({ policy: generation.policy, ...target, entry: this.#ruling.entry }, caller)
     this.#socket.off('close', onClose)
     if (this.#socket.destroyed) {
       if (dialled.ok) dialled.value.socket.destroy()
@@ -181,30 +189,22 @@ class Tunnel {
       return undefined
     }
     this.#exchange.address = { ip: dialled.value.address, port: dialled.value.port }
-    return dialled.value
+    const isRead = this.#ruling.protocol === 'http' || this.#ruling.inspect
+    const origin = isRead ? withSocket(dialled.value) : dialled.value
+    // Nobody reads from it before the opening is judged, but somebody must hear it break.
+    if ('on' in origin.socket) origin.socket.on('error', destroyThis)
+    return origin
   }
 
-  /** Relays until both sides have ended. */
-  async #carry(dialled: Dialled): Promise<void> {
+  #carry(dialled: DialledOrigin): void {
     const { limits } = this.#exchange.generation.config
-    const relay = new StreamRelay(this.#socket, dialled.socket, {
+    const relay = this.#context.relay.start(this.#socket, dialled.socket, {
       initialUp: this.#held.release(),
       idleMs: limits.tunnelIdleSeconds * 1000,
       lifetimeMs: limits.tunnelLifetimeSeconds * 1000,
     })
-    this.#context.tunnels.add({
-      exchange: this.#exchange,
-      since: new Date(),
-      isInspected: false,
-      bytesUp: () => relay.bytesUp,
-      bytesDown: () => relay.bytesDown,
-      end: (endedBy) => relay.end(endedBy),
-    })
-    const result = await relay.done
-    const { tunnelBytes } = this.#context.telemetry.metrics
-    tunnelBytes.inc({ direction: 'up' }, result.bytesUp)
-    tunnelBytes.inc({ direction: 'down' }, result.bytesDown)
-    this.#exchange.served(result)
+    new CarriedTunnel(this.#context, this.#exchange, relay, false)
+    this.isCarried = true
   }
 
   /** Ends the client's TLS here; the origin's handshake waits for the first allowed request. */
@@ -219,15 +219,21 @@ class Tunnel {
     })
     if (intercepted.ok) return this.#serve('https', intercepted.value, dialled)
     dialled.socket.destroy()
-    this.#context.telemetry.metrics.tlsHandshakeFailures.inc({ cause: intercepted.error })
-    this.#exchange.handshakeFailed(intercepted.error)
+    this.#handshakeFailed(intercepted.error)
+  }
+
+  #handshakeFailed(cause: ClientHandshakeCause): void {
+    this.#context.telemetry.metrics.tlsHandshakeFailures.inc({ cause })
+    this.#exchange.handshakeFailed(cause)
   }
 
   /** The client goes on in HTTP that is in sight; each request is an exchange of its own. */
   #serve(scheme: HttpSession['scheme'], inside: Socket, dialled: Dialled): Promise<void> {
     const { connection, target } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
-    const session: HttpSession = { scheme, authority: target, parent: this.#exchange.id, dialled }
+    const session: HttpSession = { scheme, authority: target, parent: this.#exchange.id, dialled, wasUsed: false }
+    const since = performance.now()
+    let endedBy: TunnelEnd = 'client'
     const { bytesRead, bytesWritten } = this.#socket
     this.#context.tunnels.add({
       exchange: this.#exchange,
@@ -235,13 +241,18 @@ class Tunnel {
       isInspected: true,
       bytesUp: () => this.#socket.bytesRead - bytesRead,
       bytesDown: () => this.#socket.bytesWritten - bytesWritten,
-      end: () => inside.destroySoon(),
+      end: (by) => {
+        endedBy = by
+        inside.destroySoon()
+      },
     })
     const done = new Promise<void>((resolve) => {
       inside.once('close', () => {
         session.dialled?.socket.destroy()
+        const leftAtOnce = endedBy === 'client' && !session.wasUsed && performance.now() - since < LOOK_AT_CERTIFICATE_MS
+        if (leftAtOnce && scheme === 'https') this.#handshakeFailed('client_distrusts_ca')
         // What was relayed is told by the lines of the requests inside.
-        this.#exchange.served({ bytesUp: 0, bytesDown: 0, endedBy: 'client' })
+        else this.#exchange.served({ bytesUp: 0, bytesDown: 0, endedBy })
         resolve()
       })
     })
@@ -253,4 +264,16 @@ class Tunnel {
     if (!inside.destroyed) this.#serveHttp(new ClientConnection(inside, connection.listener, { connection, session }))
     return done
   }
+}
+
+function destroyThis(this: Socket): void {
+  this.destroy()
+}
+
+type DialledOrigin = Dialled<Socket | RawConnection>
+
+/** As what is read here needs it. */
+function withSocket(dialled: DialledOrigin): Dialled {
+  const socket = 'toSocket' in dialled.socket ? dialled.socket.toSocket() : dialled.socket
+  return { ...dialled, socket }
 }

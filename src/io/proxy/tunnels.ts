@@ -7,9 +7,9 @@ export interface OpenTunnel {
   readonly since: Date
   /** Its requests are judged one by one, in plain HTTP or in TLS that ends here. */
   readonly isInspected: boolean
-  readonly bytesUp: () => number
-  readonly bytesDown: () => number
-  readonly end: (endedBy: TunnelEnd) => void
+  bytesUp(): number
+  bytesDown(): number
+  end(endedBy: TunnelEnd): void
 }
 
 /** What the admin API shows of a tunnel. */
@@ -75,7 +75,8 @@ export class Tunnels {
   }
 }
 
-function describe({ exchange, since, bytesUp, bytesDown }: OpenTunnel): TunnelRow {
+function describe(tunnel: OpenTunnel): TunnelRow {
+  const { exchange, since } = tunnel
   const { id, connection, target, entry } = exchange
   return {
     id,
@@ -86,7 +87,7 @@ function describe({ exchange, since, bytesUp, bytesDown }: OpenTunnel): TunnelRo
     port: target?.port,
     entry: entry?.id,
     since: since.toISOString(),
-    bytesUp: bytesUp(),
-    bytesDown: bytesDown(),
+    bytesUp: tunnel.bytesUp(),
+    bytesDown: tunnel.bytesDown(),
   }
 }

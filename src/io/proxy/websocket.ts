@@ -3,8 +3,9 @@ import type { Socket } from 'node:net'
 import { parseIp } from '../../core/names/ip.ts'
 import { type Field, requestFields, responseFields } from '../../core/wire/fields.ts'
 import { breakOff } from '../relay/reset.ts'
-import { StreamRelay } from '../relay/stream-relay.ts'
+import { CarriedTunnel } from './carried-tunnel.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
+import { Caller } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { type ForwardPlan, planForward } from './forward-plan.ts'
 import { HeldBytes } from './held-bytes.ts'
@@ -39,6 +40,7 @@ export async function forwardWebSocket(
   const place = context.admission.takeTunnel(client.text)
   const full = place instanceof Promise ? await place : place
   if (full !== undefined) return refuse({ reason: full })
+  let isCarried = false
   try {
     const dialled = await dial(context, exchange)
     if (dialled === undefined) return
@@ -53,10 +55,10 @@ export async function forwardWebSocket(
       held.release()
       return await passOn(exchange, socket, answer.message, context.via)
     }
-    await carry(context, exchange, socket, answer, held)
+    carry(context, exchange, socket, answer, held)
+    isCarried = true
   } finally {
-    context.tunnels.remove(exchange.id)
-    context.admission.releaseTunnel(client.text)
+    if (!isCarried) context.admission.releaseTunnel(client.text)
   }
 }
 
@@ -67,10 +69,10 @@ async function dial(context: ProxyContext, exchange: Exchange): Promise<Socket |
   const deadline = context.dialer.deadline()
   const located = await context.dialer.locate({ policy: generation.policy, ...target, entry }, deadline)
   if (!located.ok) return located.error
-  const gone = new AbortController()
-  const onClose = () => gone.abort()
+  const caller = new Caller()
+  const onClose = () => caller.leave()
   connection.socket.once('close', onClose)
-  const connected = await connectOrigin(context, exchange, located.value, gone.signal, deadline)
+  const connected = await connectOrigin(context, exchange, located.value, caller, deadline)
   connection.socket.off('close', onClose)
   if (connection.socket.destroyed) {
     if (connected.ok) connected.value.destroy()
@@ -88,6 +90,8 @@ type UpgradeAnswer =
   | { readonly kind: 'refused'; readonly message: IncomingMessage }
   | { readonly kind: 'failed'; readonly refusal: Refusal }
 
+const WRONG_SWITCH: Refusal = { reason: 'origin_protocol_error', detail: 'the origin switched to another protocol' }
+
 function offerUpgrade(
   context: ProxyContext,
   exchange: Exchange,
@@ -103,7 +107,8 @@ function offerUpgrade(
     upgrade: 'websocket',
   })
   return new Promise((resolve) => {
-    let switched = false
+    const { socket } = exchange.connection
+    let answered = false
     const outgoing = httpRequest({
       createConnection: () => origin,
       method: 'GET',
@@ -112,6 +117,7 @@ function offerUpgrade(
       setHost: false,
     })
     const fail = (refusal: Refusal) => {
+      answered = true
       outgoing.destroy()
       resolve({ kind: 'failed', refusal })
     }
@@ -121,18 +127,26 @@ function offerUpgrade(
     outgoing.on('error', (error: NodeJS.ErrnoException) =>
       fail({ reason: 'origin_protocol_error', detail: error.code ?? error.message }),
     )
-    outgoing.on('response', (message) => resolve({ kind: 'refused', message }))
+    outgoing.on('response', (message) => {
+      // A 101 that does not say to what is no answer that may be passed on: the client would take it for the switch.
+      if (message.statusCode === 101) return fail(WRONG_SWITCH)
+      answered = true
+      resolve({ kind: 'refused', message })
+    })
     outgoing.on('upgrade', (message, _socket, head) => {
-      const isWebSocket = message.headers.upgrade?.toLowerCase() === 'websocket'
-      switched = isWebSocket
+      if (message.headers.upgrade?.toLowerCase() !== 'websocket') return fail(WRONG_SWITCH)
+      answered = true
       // `createConnection` above made it, so it is that socket.
-      if (isWebSocket) resolve({ kind: 'switched', message, origin, head })
-      else fail({ reason: 'origin_protocol_error', detail: 'the origin switched to another protocol' })
+      resolve({ kind: 'switched', message, origin, head })
     })
-    exchange.connection.socket.once('close', () => {
-      // A socket that switched belongs to the relay by then.
-      if (!switched) outgoing.destroy()
-    })
+    // A client that ends its side before it is answered has gone. What was answered has another owner.
+    const onGone = () => {
+      if (answered) return
+      socket.destroy()
+      outgoing.destroy()
+    }
+    socket.once('close', onGone)
+    socket.once('end', onGone)
     outgoing.end()
   })
 }
@@ -159,13 +173,13 @@ function passOn(exchange: Exchange, socket: Socket, message: IncomingMessage, vi
   })
 }
 
-async function carry(
+function carry(
   context: ProxyContext,
   exchange: Exchange,
   socket: Socket,
   { message, origin, head }: Extract<UpgradeAnswer, { kind: 'switched' }>,
   held: HeldBytes,
-): Promise<void> {
+): void {
   const { limits } = exchange.generation.config
   exchange.allowed()
   const fields: Field[] = [
@@ -174,22 +188,14 @@ async function carry(
     ['Upgrade', 'websocket'],
   ]
   socket.write(formatHead(message, fields))
-  if (head.length > 0) socket.write(head)
   origin.setTimeout(0)
-  const relay = new StreamRelay(socket, origin, {
+  const relay = context.relay.start(socket, origin, {
     initialUp: held.release(),
+    initialDown: head,
     idleMs: limits.tunnelIdleSeconds * 1000,
     lifetimeMs: limits.tunnelLifetimeSeconds * 1000,
   })
-  context.tunnels.add({
-    exchange,
-    since: new Date(),
-    isInspected: true,
-    bytesUp: () => relay.bytesUp,
-    bytesDown: () => relay.bytesDown,
-    end: (endedBy) => relay.end(endedBy),
-  })
-  exchange.served(await relay.done)
+  new CarriedTunnel(context, exchange, relay, true)
 }
 
 function formatHead({ statusCode, statusMessage }: IncomingMessage, fields: readonly Field[]): Buffer {

@@ -1,30 +1,23 @@
 import type { Socket } from 'node:net'
 import type { TunnelEnd } from '../../core/audit-event.ts'
+import type { RawConnection } from './raw-connection.ts'
+import type { Relay, RelayHandle, RelayOptions, RelayResult } from './relay.ts'
 import { breakOff } from './reset.ts'
 
-export interface RelayOptions {
-  /** Sent to the origin before anything else the client sends. */
-  readonly initialUp: Buffer
-  /** Without a byte either way for so long, the tunnel ends; 0 is without limit. */
-  readonly idleMs: number
-  /** The tunnel ends after so long whatever it does; 0 is without limit. */
-  readonly lifetimeMs: number
+/** The relay that runs everywhere: through Node's streams. */
+export class PortableRelay implements Relay {
+  readonly kind = 'portable'
+
+  start(client: Socket, origin: Socket | RawConnection, options: RelayOptions): RelayHandle {
+    return new StreamRelay(client, 'toSocket' in origin ? origin.toSocket() : origin, options)
+  }
+
+  /** Each tunnel has its sockets and its own end. */
+  close(): void {}
 }
 
-export interface RelayResult {
-  readonly endedBy: TunnelEnd
-  readonly bytesUp: number
-  readonly bytesDown: number
-}
-
-/** How long the last bytes may take to leave after the tunnel was ended. */
-const FLUSH_MS = 1_000
-
-/**
- * Relays bytes both ways between two sockets through Node's streams: the portable relay. It owns both sockets from here on.
- * An end on one side is passed on as an end, a reset as a reset, and a reader that is slow slows the writer down.
- */
-export class StreamRelay {
+/** One tunnel through Node's streams. It owns both sockets. */
+export class StreamRelay implements RelayHandle {
   readonly done: Promise<RelayResult>
   readonly #client: Socket
   readonly #origin: Socket
@@ -53,6 +46,7 @@ export class StreamRelay {
     this.#watch(client, origin, 'client')
     this.#watch(origin, client, 'origin')
     if (options.initialUp.length > 0) origin.write(options.initialUp)
+    if (options.initialDown !== undefined && options.initialDown.length > 0) client.write(options.initialDown)
     this.#join(client, origin)
     this.#join(origin, client)
   }
@@ -65,13 +59,10 @@ export class StreamRelay {
     return this.#client.bytesWritten - this.#downFrom
   }
 
-  /** Ends the tunnel from our side: both peers see an orderly end. */
   end(endedBy: TunnelEnd): void {
     this.#endedBy ??= endedBy
-    for (const socket of [this.#client, this.#origin]) {
-      socket.setTimeout(FLUSH_MS, () => socket.destroy())
-      socket.destroySoon()
-    }
+    breakOff(this.#client)
+    breakOff(this.#origin)
   }
 
   #join(from: Socket, to: Socket): void {

@@ -36,18 +36,34 @@ const RETRY_MS = 50
 /** How often the file is compared with what stands under its name. */
 const ROTATION_CHECK_MS = 5_000
 
+/**
+ * Lines that come within this long are written together: a write of its own for each would cost as much as the rest of a tunnel's
+ * set-up, most of it for waking a thread of libuv's pool.
+ */
+const GATHER_MS = 5
+
+/** Written at once to a file. */
+const FILE_BATCH_BYTES = 65_536
+
+/** And to anything else: a write of this much to a pipe is never mixed with another's (PIPE_BUF, pipe(7)). */
+const PIPE_BATCH_BYTES = 4_096
+
 /** How much of the last writes may still be waited for at the end. */
 const CLOSE_DEADLINE_MS = 2_000
 
 /**
  * Writes one line an event, asynchronously and with bounded memory: `process.stdout.write` to a stalled pipe would buffer
- * without bound, and a synchronous write would stall every tunnel with it. Each line is one write(2), so that lines of several
+ * without bound, and a synchronous write would stall every tunnel with it. A write(2) holds whole lines, so that lines of several
  * processes on one file do not mix; whatever is not written is counted, never lost silently.
  */
 export class AuditLog implements AuditSink {
   #options: AuditLogOptions
-  /** One line each, or several that are written together. */
+  /** Whole lines that are written together. */
   readonly #lines: Buffer[] = []
+  /** Lines that came just now, and the timer that ends their gathering. */
+  #fresh = ''
+  #gathering: NodeJS.Timeout | undefined
+  #batchBytes = PIPE_BATCH_BYTES
   #head = 0
   #waitingBytes = 0
   #fd: number | undefined
@@ -64,7 +80,7 @@ export class AuditLog implements AuditSink {
 
   /** Opens the file for appending; throws what the file system says. */
   async open(): Promise<void> {
-    this.#fd = await openFile(this.#options.file)
+    this.#take(await openFile(this.#options.file))
     this.#rotation = setInterval(() => this.#lookForRotation(), ROTATION_CHECK_MS)
     this.#rotation.unref()
   }
@@ -79,27 +95,54 @@ export class AuditLog implements AuditSink {
       const old = this.#fd
       const fresh = await openFile(settings.file)
       this.#retire(old)
-      this.#fd = fresh
+      this.#take(fresh)
     }
     this.#options = { ...this.#options, ...settings }
     this.#pump()
   }
 
   write(event: AuditEvent): void {
-    this.writeLines(Buffer.from(auditLine(event), 'latin1'))
+    this.#write(auditLine(event))
   }
 
-  /** Writes finished lines, all in one. */
-  writeLines(lines: Buffer): void {
+  /** Writes finished lines, as another process has sent them. */
+  writeLines(lines: string): void {
+    for (let from = 0; from < lines.length; ) {
+      const fitting = lines.lastIndexOf('\n', from + this.#batchBytes - 1) + 1
+      // A line that is longer than a batch goes by itself.
+      const end = fitting > from ? fitting : lines.indexOf('\n', from) + 1
+      this.#write(lines.slice(from, end))
+      from = end
+    }
+  }
+
+  #write(lines: string): void {
     if (this.#fd === undefined || this.#waitingBytes + lines.length > this.#options.bufferBytes) {
-      this.#options.onDrop(countLines(lines))
+      this.#options.onDrop(countLines(Buffer.from(lines, 'latin1')))
       return
     }
-    this.#lines.push(lines)
+    if (this.#fresh.length + lines.length > this.#batchBytes) this.#gather()
+    this.#fresh += lines
     this.#waitingBytes += lines.length
-    this.#pump()
+    this.#gathering ??= setTimeout(() => this.#pump(), GATHER_MS).unref()
   }
 
+  /** What came just now is one write from here on. */
+  #gather(): void {
+    clearTimeout(this.#gathering)
+    this.#gathering = undefined
+    if (this.#fresh === '') return
+    // A line is printable ASCII.
+    this.#lines.push(Buffer.from(this.#fresh, 'latin1'))
+    this.#fresh = ''
+  }
+
+  #take({ fd, isFile }: OpenFile): void {
+    this.#fd = fd
+    this.#batchBytes = isFile ? FILE_BATCH_BYTES : PIPE_BATCH_BYTES
+  }
+
+  /** Bytes that wait to be written. */
   get waitingBytes(): number {
     return this.#waitingBytes
   }
@@ -110,6 +153,7 @@ export class AuditLog implements AuditSink {
       const drained = new Promise<void>((resolve) => {
         this.#closing = resolve
       })
+      this.#pump()
       let timer: NodeJS.Timeout | undefined
       const deadline = new Promise<void>((resolve) => {
         timer = setTimeout(resolve, CLOSE_DEADLINE_MS)
@@ -125,7 +169,13 @@ export class AuditLog implements AuditSink {
     closeFile(fd)
   }
 
+  /** Writes what waits, with what came just now. */
   #pump(): void {
+    this.#gather()
+    this.#writeNext()
+  }
+
+  #writeNext(): void {
     const line = this.#lines[this.#head]
     if (this.#busy || this.#fd === undefined || line === undefined) return
     this.#busy = true
@@ -141,7 +191,7 @@ export class AuditLog implements AuditSink {
         setTimeout(() => this.#writeRest(fd, line, from), RETRY_MS).unref()
         return
       }
-      if (error) this.#failed(error, line)
+      if (error) this.#failed(error, line.subarray(from))
       else if (from + written < line.length) return this.#writeRest(fd, line, from + written)
       else this.#failing = false
       this.#settled(line)
@@ -157,12 +207,13 @@ export class AuditLog implements AuditSink {
     if (this.#head === this.#lines.length) {
       this.#lines.length = 0
       this.#head = 0
-      this.#closing?.()
+      if (this.#closing !== undefined) this.#gather()
+      if (this.#lines.length === 0) this.#closing?.()
     } else if (this.#head >= 1024) {
       this.#lines.splice(0, this.#head)
       this.#head = 0
     }
-    this.#pump()
+    this.#writeNext()
     this.#options.onRoom?.()
   }
 
@@ -193,15 +244,26 @@ export class AuditLog implements AuditSink {
   }
 }
 
-const NEWLINE = 10
-
 function countLines(lines: Buffer): number {
   let count = 0
-  for (let at = lines.indexOf(NEWLINE); at >= 0; at = lines.indexOf(NEWLINE, at + 1)) count++
+  for (const byte of lines) if (byte === NEWLINE) count++
   return count
 }
 
-async function openFile(file: string): Promise<number> {
+const NEWLINE = 10
+
+interface OpenFile {
+  readonly fd: number
+  /** And no pipe, terminal or device. */
+  readonly isFile: boolean
+}
+
+async function openFile(file: string): Promise<OpenFile> {
+  const fd = await descriptorOf(file)
+  return new Promise((resolve) => fstat(fd, (error, found) => resolve({ fd, isFile: error === null && found.isFile() })))
+}
+
+async function descriptorOf(file: string): Promise<number> {
   if (file === '-') {
     // Reading the property is what puts a pipe into non-blocking mode. Otherwise a write to a stalled one would hold a thread
     // of libuv's pool, and with it the end of the process, for as long as nobody reads.

@@ -44,14 +44,19 @@ export class DeniedHosts {
       slot.lastSeenMs = nowMs
       return { label: host, first: false }
     }
-    if (this.#slots.size >= this.#limit) this.freeIdle(nowMs)
+    // A host of that very name would be counted together with all that have no slot.
+    if (host === OTHER_HOST) return { label: OTHER_HOST, first: false }
+    if (!this.#hasRoom(client)) this.freeIdle(nowMs)
+    if (!this.#hasRoom(client)) return { label: OTHER_HOST, first: false }
     const taken = this.#perClient.get(client) ?? 0
-    if (this.#slots.size >= this.#limit || taken >= Math.max(1, Math.floor(this.#limit / 4))) {
-      return { label: OTHER_HOST, first: false }
-    }
     this.#slots.set(host, { client, lastSeenMs: nowMs })
     this.#perClient.set(client, taken + 1)
     return { label: host, first: true }
+  }
+
+  #hasRoom(client: string): boolean {
+    const quarter = Math.max(1, Math.floor(this.#limit / 4))
+    return this.#slots.size < this.#limit && (this.#perClient.get(client) ?? 0) < quarter
   }
 
   /** Gives back the slots that have been idle for an hour. */

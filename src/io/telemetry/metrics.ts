@@ -32,7 +32,6 @@ const OF_THE_GATEWAY: ReadonlySet<string> = new Set(
     'denied_hosts_first_seen_total',
     'worker_restarts_total',
     'ca_expiry_timestamp_seconds',
-    'build_info',
   ].map((name) => `sallyport_${name}`),
 )
 
@@ -47,7 +46,7 @@ export function readingsOfWorker(readings: readonly MetricReading[]): MetricRead
  */
 function mergeOf({ name, aggregator }: MetricReading): string {
   if (name === 'process_start_time_seconds') return 'first'
-  if (name === 'process_max_fds') return 'max'
+  if (name === 'process_max_fds' || name === 'sallyport_build_info') return 'max'
   if (name.startsWith('nodejs_eventloop_lag_')) return name.endsWith('_min_seconds') ? 'min' : 'max'
   return aggregator
 }

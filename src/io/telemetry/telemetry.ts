@@ -79,6 +79,11 @@ export class Telemetry {
     this.#audit.write(this.#clients.applied(event))
   }
 
+  countTunnelBytes(bytesUp: number, bytesDown: number): void {
+    this.metrics.tunnelBytes.inc({ direction: 'up' }, bytesUp)
+    this.metrics.tunnelBytes.inc({ direction: 'down' }, bytesDown)
+  }
+
   countBytes(entry: string | undefined, bytesUp: number, bytesDown: number): void {
     if (entry === undefined) return
     const label = this.#label(entry)

@@ -39,6 +39,15 @@ export async function loadInspection(
 ): Promise<Result<InspectionMaterial, CaProblem>> {
   const authority = await loadCertificateAuthority({ caCertificate, caKey }, new Date(), reads)
   if (!authority.ok) return authority
+  const trust = await loadOriginTrust(upstreamCa, reads)
+  return trust.ok ? ok({ authority: authority.value, originTrust: trust.value }) : trust
+}
+
+/** Reads the roots that origins are believed by: the system's, and the files of `inspection.upstreamCa`. */
+export async function loadOriginTrust(
+  upstreamCa: readonly string[],
+  reads: FileReads = readNow,
+): Promise<Result<SecureContext, CaProblem>> {
   const extra: string[] = []
   for (const file of upstreamCa) {
     const pem = await reads(file, () => readUpstreamCa(file))
@@ -46,7 +55,7 @@ export async function loadInspection(
     extra.push(pem.value)
   }
   try {
-    return ok({ authority: authority.value, originTrust: originTrust(extra) })
+    return ok(originTrust(extra))
   } catch {
     return err({ code: 'unreadable', message: '`inspection.upstreamCa` names a file that is not a PEM certificate' })
   }

@@ -44,16 +44,25 @@ export function interceptTls(socket: Socket, options: InterceptOptions): Promise
     // Before the handshake is done Node says `_tlsError` for what goes wrong in it, after it `error`.
     inside.on('_tlsError', onError)
     inside.on('error', onError)
+    // It has had the certificate by now. Node, and GnuTLS in most programs, say nothing when they do not like it.
+    inside.once('end', () => settle(err('client_distrusts_ca')))
     inside.once('close', () => settle(err('client_closed')))
     inside.once('secure', () => {
-      // A second ClientHello (after a HelloRetryRequest) could have named another host.
-      const { servername } = inside as { servername?: string | false }
       // As `tls.Server` does for its own sockets: HTTP/2 waits for it.
       Object.assign(inside, { secureConnecting: false })
-      const same = (servername || undefined)?.toLowerCase() === options.serverName?.toLowerCase()
-      settle(same ? ok(inside) : err('server_name_changed'))
+      settle(keptServerName(inside, options.serverName) ? ok(inside) : err('server_name_changed'))
     })
   })
+}
+
+/**
+ * In TLS 1.3 a second ClientHello, after a HelloRetryRequest, could have named another host than the one that was judged. Before,
+ * there is no second one (and of a resumed session OpenSSL does not tell the name).
+ */
+function keptServerName(inside: TLSSocket, judged: string | undefined): boolean {
+  if (inside.getProtocol() !== 'TLSv1.3') return true
+  const { servername } = inside as { servername?: string | false }
+  return (servername || undefined)?.toLowerCase() === judged?.toLowerCase()
 }
 
 /** Alerts with which a client says that it does not accept who signed (RFC 8446 section 6.2). */

@@ -34,7 +34,7 @@ const atOrigin = (ending: string | RegExp, nth = 0): Promise<Socket> =>
     return (typeof ending === 'string' ? text.endsWith(ending) : ending.test(text)) ? lab.origin.sockets[nth] : undefined
   }, `${ending} at the origin`)
 
-describe('interim answers', () => {
+describe('case 41: interim answers', () => {
   it('of the origin are dropped, whatever they carry', async () => {
     lab = await startLab({
       origin: await Origin.answering(
@@ -53,16 +53,15 @@ describe('interim answers', () => {
     expect(events).toHaveLength(1)
   })
 
-  it('of 101 that nobody asked for are a fault of the origin', async () => {
-    lab = await startLab({
-      origin: await Origin.answering('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n'),
+  for (const fields of ['Connection: Upgrade\r\nUpgrade: h2c\r\n', ''])
+    it(`of 101 that nobody asked for are a fault of the origin: ${JSON.stringify(fields)}`, async () => {
+      lab = await startLab({ origin: await Origin.answering(`HTTP/1.1 101 Switching Protocols\r\n${fields}\r\n`) })
+      const { answers } = await attack(lab, request('GET', '/', CLOSE))
+      expect(answers).toMatchObject([{ status: 502, reasonPhrase: 'origin_protocol_error' }])
     })
-    const { answers } = await attack(lab, request('GET', '/', CLOSE))
-    expect(answers).toMatchObject([{ status: 502, reasonPhrase: 'origin_protocol_error' }])
-  })
 })
 
-describe('trailers', () => {
+describe('case 41: trailers', () => {
   it('of an answer are dropped', async () => {
     lab = await startLab({
       origin: await Origin.answering(

@@ -94,7 +94,7 @@ describe('the path and query', () => {
   }
 })
 
-describe('an answer that breaks off', () => {
+describe('case 41: an answer that breaks off', () => {
   const half = {
     'inside a chunk': 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nhalf',
     'before the last chunk': 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n',
@@ -162,7 +162,7 @@ describe('an answer that breaks off', () => {
   }
 })
 
-describe('fields of one connection', () => {
+describe('cases 30, 31 and 46: fields of one connection', () => {
   it('are not passed to the origin, nor what Connection names', async () => {
     lab = await answering(httpAnswer('ok'))
     const fields = [

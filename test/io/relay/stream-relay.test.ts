@@ -1,4 +1,5 @@
-import { StreamRelay } from '../../../src/io/relay/stream-relay.ts'
+import { PortableRelay } from '../../../src/io/relay/stream-relay.ts'
 import { relaySuite } from './relay-suite.ts'
 
-relaySuite('the stream relay', (client, origin, options) => new StreamRelay(client, origin, options))
+const relay = new PortableRelay()
+relaySuite('the portable relay', (client, origin, options) => relay.start(client, origin, options))

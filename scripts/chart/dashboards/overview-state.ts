@@ -1,0 +1,141 @@
+import { CHOSEN, figure, graph, perSecond, table } from './panels.ts'
+
+/** The half of the overview that shows the gateways themselves, not what goes through them. */
+
+/** *How full*: what runs out first. */
+export function saturation() {
+  return [
+    graph({
+      title: 'Tunnels in use',
+      description: 'Open tunnels as a share of `limits.tunnels`. SallyportTunnelsNearLimit fires at 80 %.',
+      unit: 'percentunit',
+      width: 6,
+      max: 1,
+      queries: [
+        {
+          expr: `max by (pod, instance) (sallyport_tunnels_open{${CHOSEN}} / sallyport_tunnels_limit{${CHOSEN}})`,
+          legend: '{{pod}} {{instance}}',
+        },
+      ],
+    }),
+    graph({
+      title: 'CPU',
+      description: 'Cores in use by each gateway.',
+      unit: 'short',
+      width: 6,
+      queries: [
+        {
+          expr: `sum by (pod, instance) (${perSecond('process_cpu_seconds_total', `job="sallyport",${CHOSEN}`)})`,
+          legend: '{{pod}} {{instance}}',
+        },
+      ],
+    }),
+    graph({
+      title: 'Memory',
+      description: 'Resident memory of each gateway; the pod is killed at its memory limit.',
+      unit: 'bytes',
+      width: 6,
+      queries: [
+        {
+          expr: `sum by (pod, instance) (process_resident_memory_bytes{job="sallyport",${CHOSEN}})`,
+          legend: '{{pod}} {{instance}}',
+        },
+      ],
+    }),
+    graph({
+      title: 'File descriptors',
+      description: 'Open descriptors as a share of what the process may have. A tunnel takes two.',
+      unit: 'percentunit',
+      width: 6,
+      max: 1,
+      queries: [
+        {
+          expr: `max by (pod, instance) (process_open_fds{job="sallyport",${CHOSEN}} / process_max_fds{job="sallyport",${CHOSEN}})`,
+          legend: '{{pod}} {{instance}}',
+        },
+      ],
+    }),
+    graph({
+      title: 'Limits hit',
+      description: 'Work refused because a limit was reached, by limit: one client too busy, or the gateway too small.',
+      unit: 'ops',
+      width: 12,
+      queries: [{ expr: `sum by (limit) (${perSecond('sallyport_limit_hits_total')})`, legend: '{{limit}}' }],
+    }),
+    graph({
+      title: 'Losses',
+      description: 'Audit lines that could not be written, and workers replaced after a crash. Both belong at 0.',
+      unit: 'short',
+      width: 12,
+      queries: [
+        { expr: `sum(increase(sallyport_audit_dropped_total{${CHOSEN}}[$__rate_interval]))`, legend: 'audit lines dropped' },
+        { expr: `sum(increase(sallyport_worker_restarts_total{${CHOSEN}}[$__rate_interval]))`, legend: 'worker restarts' },
+      ],
+    }),
+  ]
+}
+
+/** *Policy and inspection*: what is in force, and whether all gateways agree. */
+export function policy() {
+  return [
+    table({
+      title: 'Policies in force',
+      description:
+        'Gateways by the policy they run. More than one hash for longer than a rollout takes: a gateway has not taken over the config.',
+      unit: 'short',
+      width: 10,
+      columns: { hash: 'Hash', mode: 'Mode', cloud: 'Cloud' },
+      value: 'Gateways',
+      queries: [{ expr: `count by (hash, mode, cloud) (sallyport_policy_info{${CHOSEN}} == 1)` }],
+    }),
+    table({
+      title: 'Versions',
+      description:
+        'Gateways by version, Node.js and relay. `portable` copies bytes in the process; the native relay leaves that to the kernel.',
+      unit: 'short',
+      width: 8,
+      columns: { version: 'Version', node: 'Node.js', relay: 'Relay' },
+      value: 'Gateways',
+      queries: [{ expr: `count by (version, node, relay) (sallyport_build_info{${CHOSEN}})` }],
+    }),
+    figure({
+      title: 'Policy loaded',
+      description: 'How long ago the newest policy was loaded.',
+      unit: 's',
+      width: 6,
+      queries: [{ expr: `time() - max(sallyport_policy_loaded_timestamp_seconds{${CHOSEN}})` }],
+    }),
+    graph({
+      title: 'Entries in force',
+      description: "Entries of the policy by feature; `rules` are the operator's own. A step is a change of config.",
+      unit: 'short',
+      width: 8,
+      stacked: true,
+      queries: [{ expr: `max by (feature) (sallyport_policy_entries{${CHOSEN}})`, legend: '{{feature}}' }],
+    }),
+    graph({
+      title: 'Reloads',
+      description: 'Attempts to load a changed policy, by outcome.',
+      unit: 'short',
+      width: 8,
+      queries: [
+        {
+          expr: `sum by (outcome) (increase(sallyport_policy_reloads_total{${CHOSEN}}[$__rate_interval]))`,
+          legend: '{{outcome}}',
+        },
+      ],
+    }),
+    graph({
+      title: 'Inspection',
+      description:
+        'Certificates minted and found at hand, and TLS handshakes that failed by cause: clients that do not trust the CA show here.',
+      unit: 'ops',
+      width: 8,
+      queries: [
+        { expr: `sum(${perSecond('sallyport_certificates_minted_total')})`, legend: 'minted' },
+        { expr: `sum(${perSecond('sallyport_certificate_cache_hits_total')})`, legend: 'at hand' },
+        { expr: `sum by (cause) (${perSecond('sallyport_tls_handshake_failures_total')})`, legend: 'failed: {{cause}}' },
+      ],
+    }),
+  ]
+}

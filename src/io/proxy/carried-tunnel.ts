@@ -1,0 +1,46 @@
+import type { TunnelEnd } from '../../core/audit-event.ts'
+import type { RelayHandle, RelayResult } from '../relay/relay.ts'
+import type { Exchange } from './exchange.ts'
+import type { ProxyContext } from './proxy-context.ts'
+import type { OpenTunnel } from './tunnels.ts'
+
+/** A tunnel that the relay has: all that is kept of it until its end, which is recorded here and gives its place back. */
+export class CarriedTunnel implements OpenTunnel {
+  readonly exchange: Exchange
+  readonly since = new Date()
+  readonly isInspected: boolean
+  readonly #context: ProxyContext
+  readonly #relay: RelayHandle
+
+  /** @param isInspected whether what opened it was a request that was judged whole, as a WebSocket's is */
+  constructor(context: ProxyContext, exchange: Exchange, relay: RelayHandle, isInspected: boolean) {
+    this.#context = context
+    this.exchange = exchange
+    this.isInspected = isInspected
+    this.#relay = relay
+    context.tunnels.add(this)
+    relay.done
+      .then((result) => this.#finish(result))
+      .catch((error) => context.log.error({ requestId: exchange.id, err: error }, 'the end of a tunnel failed'))
+  }
+
+  bytesUp(): number {
+    return this.#relay.bytesUp
+  }
+
+  bytesDown(): number {
+    return this.#relay.bytesDown
+  }
+
+  end(endedBy: TunnelEnd): void {
+    this.#relay.end(endedBy)
+  }
+
+  #finish(result: RelayResult): void {
+    const { admission, telemetry, tunnels } = this.#context
+    tunnels.remove(this.exchange.id)
+    admission.releaseTunnel(this.exchange.connection.client.text)
+    if (!this.isInspected) telemetry.countTunnelBytes(result.bytesUp, result.bytesDown)
+    this.exchange.served(result)
+  }
+}

@@ -1,0 +1,179 @@
+import { execFileSync } from 'node:child_process'
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { AuditEvent } from '../../../src/core/audit-event.ts'
+import { AuditLog } from '../../../src/io/telemetry/audit-log.ts'
+import { startGateway, waitFor } from '../../support/gateway.ts'
+import { exchangeRaw } from '../../support/raw-client.ts'
+
+let folder: string
+let log: AuditLog
+let dropped: number
+let errors: string[]
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'sallyport-audit-'))
+  dropped = 0
+  errors = []
+})
+afterEach(async () => {
+  await log.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const event = (id: string): AuditEvent => ({
+  time: '2026-01-01T00:00:00.000Z',
+  id,
+  event: 'deny',
+  kind: 'connect',
+  listener: 'proxy',
+  client: '10.0.0.1',
+  host: 'a.test',
+  port: 443,
+  reason: 'host_not_listed',
+  gateway: 'g',
+  policyHash: 'h',
+})
+
+async function open(file: string, bufferBytes = 1_000_000): Promise<void> {
+  log = new AuditLog({
+    file,
+    bufferBytes,
+    onDrop: (lines) => {
+      dropped += lines
+    },
+    onError: (error: NodeJS.ErrnoException) => errors.push(error.code ?? error.message),
+  })
+  await log.open()
+}
+
+const written = () => waitFor(() => (log.waitingBytes === 0 ? true : undefined), 'the lines to be written')
+
+/** A named pipe with a reader that reads nothing until it is told to. */
+function stalledPipe(): { file: string; read: () => string; close: () => void } {
+  const file = join(folder, 'pipe')
+  execFileSync('mkfifo', [file])
+  const fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)
+  const buffer = Buffer.alloc(1 << 20)
+  return {
+    file,
+    read: () => {
+      try {
+        return buffer.toString('latin1', 0, readSync(fd, buffer))
+      } catch {
+        return ''
+      }
+    },
+    close: () => closeSync(fd),
+  }
+}
+
+describe('the audit log', () => {
+  it('writes one line an event, in order', async () => {
+    await open(join(folder, 'audit.log'), 10_000_000)
+    for (let i = 0; i < 5_000; i++) log.write(event(String(i)))
+    await written()
+    const lines = readFileSync(join(folder, 'audit.log'), 'utf8').trimEnd().split('\n')
+    expect(lines.map((line) => JSON.parse(line).id)).toEqual(Array.from({ length: 5_000 }, (_, i) => String(i)))
+    expect(dropped).toBe(0)
+  })
+
+  it('cannot be broken into by what a client sends', async () => {
+    await open(join(folder, 'audit.log'))
+    const nasty = 'a\nb\r\u0000\u001b[31m\u0085\u2028\u202e\ud800é"}\\'
+    log.write({ ...event('1'), path: nasty, host: nasty, detail: nasty })
+    await written()
+    const text = readFileSync(join(folder, 'audit.log'), 'latin1')
+    expect(text).toMatch(/^[\x20-\x7e]*\n$/)
+    expect(JSON.parse(text)).toMatchObject({ path: nasty, host: nasty, detail: nasty })
+  })
+
+  it('counts every line that a full disk does not take, says so once, and goes on', async () => {
+    await open('/dev/full')
+    for (let i = 0; i < 200; i++) log.write(event(String(i)))
+    await written()
+    expect(dropped).toBe(200)
+    expect(errors).toEqual(['ENOSPC'])
+  })
+
+  it('holds bounded memory while nobody reads the pipe, counts the rest, and goes on when it is read', async () => {
+    const pipe = stalledPipe()
+    await open(pipe.file, 20_000)
+    const lines = 5_000
+    for (let i = 0; i < lines; i++) log.write(event(String(i).padStart(5, '0')))
+    await waitFor(() => (dropped > 0 ? true : undefined), 'drops')
+    expect(log.waitingBytes).toBeLessThanOrEqual(20_000)
+    const seen: string[] = []
+    let text = ''
+    await waitFor(() => {
+      text += pipe.read()
+      return log.waitingBytes === 0 ? true : undefined
+    }, 'the rest')
+    text += pipe.read()
+    for (const line of text.trimEnd().split('\n')) seen.push(JSON.parse(line).id)
+    expect(seen.length + dropped, 'every line is either there or counted').toBe(lines)
+    expect(seen).toEqual(seen.toSorted())
+    log.write(event('after'))
+    await written()
+    expect(JSON.parse(pipe.read())).toMatchObject({ id: 'after' })
+    pipe.close()
+  })
+
+  it('counts what a reader that has gone does not take, and does not die of it', async () => {
+    const pipe = stalledPipe()
+    await open(pipe.file)
+    pipe.close()
+    for (let i = 0; i < 10; i++) log.write(event(String(i)))
+    await written()
+    expect(dropped).toBe(10)
+    expect(errors).toEqual(['EPIPE'])
+  })
+
+  it('gives up what waits when it is closed, within its deadline, and counts it', async () => {
+    const pipe = stalledPipe()
+    await open(pipe.file, 1_000_000)
+    for (let i = 0; i < 2_000; i++) log.write(event(String(i).padStart(5, '0')))
+    const started = performance.now()
+    await log.close()
+    expect(performance.now() - started).toBeLessThan(4_000)
+    const whole = pipe.read().split('\n').length - 1
+    expect(dropped).toBe(2_000 - whole)
+    log.write(event('late'))
+    expect(dropped).toBe(2_000 - whole + 1)
+    pipe.close()
+  })
+
+  it('says what is wrong when it cannot be opened', async () => {
+    await open(join(folder, 'audit.log'))
+    await log.close()
+    await expect(open(join(folder, 'missing', 'audit.log'))).rejects.toThrow('ENOENT')
+  })
+})
+
+describe('a gateway whose audit log is stuck', () => {
+  it('goes on serving, and counts what it could not write', async () => {
+    const pipe = stalledPipe()
+    await open(join(folder, 'unused.log'))
+    const gateway = await startGateway(
+      `audit: { file: "${pipe.file}", bufferBytes: 1024 }\nlimits: { requestsPerSecondPerClient: 100000 }`,
+    )
+    try {
+      const path = 'x'.repeat(4_000)
+      for (let i = 0; i < 60; i++) {
+        const answer = await exchangeRaw(
+          gateway.port,
+          `GET http://evil.test/${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+        )
+        expect(answer).toMatch(/^HTTP\/1\.1 403 /)
+      }
+      const lost = await gateway.metric('sallyport_audit_dropped_total')
+      expect(lost).toBeGreaterThan(0)
+      expect(gateway.gateway.status()['auditBytesWaiting']).toBeLessThanOrEqual(1024)
+    } finally {
+      pipe.close()
+      await gateway.stop()
+    }
+  })
+})
