@@ -128,6 +128,16 @@ describe('two workers', () => {
     expect((await crew.reload(rules())).status).toBe(200)
   })
 
+  it('have one pseudonym for a client, whichever of them it meets', async () => {
+    await crew.reload(`${rules()}audit: { clients: hash }\n`)
+    const tunnels = await crew.tunnelsOnEach('echo.test:7', 1)
+    const from = crew.program.events().length
+    for (const tunnel of tunnels) tunnel.close()
+    const events = (await crew.program.audit({}, from + tunnels.length)).slice(from)
+    expect(new Set(events.map(({ client }) => client)).size).toBe(1)
+    expect(events[0]?.client).toMatch(/^hmac:/)
+  })
+
   it('are told what waits for a restart', async () => {
     const { body } = await crew.reload(`${rules()}stateDirectory: elsewhere\n`)
     expect(body).toMatchObject({ outcome: 'loaded', restartRequired: ['stateDirectory'] })
