@@ -31,7 +31,7 @@ export interface CrewOptions {
   readonly untilQuiet: () => Promise<unknown>
   readonly onMessage: (worker: WorkerHandle, message: FromWorker) => void
   readonly onServing: (proxy: ListenAddress, relay: RelayKind) => void
-  readonly onGone: (worker: WorkerHandle) => void
+  readonly onEnded: (worker: WorkerHandle) => void
   readonly onRestart: () => void
   readonly onTornLine: () => void
 }
@@ -40,6 +40,8 @@ export interface CrewOptions {
 export class Crew {
   readonly #options: CrewOptions
   readonly #workers = new Set<WorkerHandle>()
+  /** Those and the ones whose audit lines are still being taken. */
+  readonly #taken = new Set<Promise<void>>()
   #ending = false
   #refusing: ((left: WorkLeft) => void) | undefined
   readonly #left = new Map<WorkerHandle, WorkLeft>()
@@ -96,17 +98,17 @@ export class Crew {
   }
 
   /** Resolves once all have ended. */
-  async gone(): Promise<void> {
-    await Promise.all(this.workers.map((worker) => worker.gone))
+  async ended(): Promise<void> {
+    await Promise.all(this.workers.map((worker) => worker.ended))
   }
 
-  /** Ends them at once, those that do not by force. */
+  /** Ends them at once, those that do not by force; resolves once their audit lines have been taken. */
   async stop(): Promise<void> {
     this.#ending = true
     this.#send({ kind: 'stop' })
-    await Promise.race([this.gone(), wait(END_MS)])
+    await Promise.race([this.ended(), wait(END_MS)])
     for (const worker of this.#workers) if (!worker.isGone) worker.kill()
-    await Promise.race([this.gone(), wait(END_MS)])
+    await Promise.race([Promise.all(this.#taken), wait(END_MS)])
   }
 
   #send(message: ToWorker): void {
@@ -120,7 +122,9 @@ export class Crew {
     const worker = new WorkerHandle(process, intake, { onTornLine, onMessage: (from, message) => this.#onMessage(from, message) })
     this.#workers.add(worker)
     worker.send(introduction(worker.id))
-    void worker.gone.then((end) => this.#onGone(worker, end, failures))
+    void worker.ended.then((end) => this.#onEnded(worker, end, failures))
+    this.#taken.add(worker.gone)
+    void worker.gone.then(() => this.#taken.delete(worker.gone))
   }
 
   #onMessage(worker: WorkerHandle, message: FromWorker): void {
@@ -143,9 +147,9 @@ export class Crew {
     }
   }
 
-  #onGone(worker: WorkerHandle, { code, signal }: WorkerEnd, failures: number): void {
+  #onEnded(worker: WorkerHandle, { code, signal }: WorkerEnd, failures: number): void {
     this.#workers.delete(worker)
-    this.#options.onGone(worker)
+    this.#options.onEnded(worker)
     this.#countLeft()
     // Told to end while it starts, it has started as far as it will.
     if (this.#ending) return this.#starting?.serving()

@@ -12,9 +12,8 @@ import { Metrics } from '../io/telemetry/metrics.ts'
 import { type ReloadReport, type Settings, SettingsInForce, type SettingsSource } from '../settings-in-force.ts'
 import { AuditIntake, READ_BYTES } from './audit-intake.ts'
 import { Crew } from './crew.ts'
-import { mergeDenials, mergeTunnels } from './merged-lists.ts'
-import { MergedMetrics } from './merged-metrics.ts'
-import type { FromWorker, GatewayIdentity, GenerationFiles, ToWorker, WorkerLoad } from './messages.ts'
+import { CrewView } from './crew-view.ts'
+import type { FromWorker, GatewayIdentity, GenerationFiles, ToWorker } from './messages.ts'
 import { ShareDesk } from './share-desk.ts'
 import type { WorkerHandle } from './worker-handle.ts'
 
@@ -46,11 +45,10 @@ export class Primary implements RunningGateway {
   readonly #intake: AuditIntake
   readonly #desk: ShareDesk
   readonly #crew: Crew
-  readonly #merged: MergedMetrics
+  readonly #view: CrewView
   readonly #services: { readonly metrics: HttpService; readonly admin: HttpService }
   readonly #ending: Ending
   readonly #startedAt = new Date()
-  readonly #loads = new Map<number, WorkerLoad>()
   readonly #via = newVia()
   readonly #pseudonymKey = randomBytes(32).toString('hex')
   #bound: BoundAddresses | undefined
@@ -86,12 +84,6 @@ export class Primary implements RunningGateway {
       send: (id, message) => this.#crew.workers.find((worker) => worker.id === id)?.send(message),
       nowMs: () => performance.now(),
     })
-    this.#merged = new MergedMetrics({
-      own: metrics,
-      deniedHosts: () => config().metrics.deniedHosts,
-      entries: () => new Set(this.#settings.generation.policy.entries.map(({ id }) => id)),
-      nowMs: () => performance.now(),
-    })
     this.#crew = new Crew({
       count: workers,
       log,
@@ -103,27 +95,28 @@ export class Primary implements RunningGateway {
         this.#proxy = proxy
         this.#relay = relay
       },
-      onGone: (worker) => this.#onGone(worker),
+      onEnded: (worker) => this.#onEnded(worker),
       onRestart: () => metrics.workerRestarts.inc(),
       onTornLine: () => metrics.auditDropped.inc(),
     })
+    this.#view = new CrewView(this.#crew, metrics, this.#settings)
     this.#ending = new Ending({
       limits: () => config().limits,
       log,
       refuseNew: () => this.#crew.refuseNew(),
-      settled: () => this.#crew.gone(),
+      settled: () => this.#crew.ended(),
       close: () => this.#close(),
     })
     this.#services = {
-      metrics: createMetricsService({ contentType: metrics.registry.contentType, metrics: () => this.#metricsPage() }, () =>
+      metrics: createMetricsService({ contentType: metrics.registry.contentType, metrics: () => this.#view.metricsPage() }, () =>
         this.readiness(),
       ),
       admin: createAdminService({
         generation: () => this.#settings.generation,
         status: () => this.status(),
-        denials: async () => mergeDenials(await this.#askAll('denials')),
-        tunnels: async () => mergeTunnels(await this.#askAll('tunnels')),
-        endTunnel: (id) => this.#endTunnel(id),
+        denials: () => this.#view.denials(),
+        tunnels: () => this.#view.tunnels(),
+        endTunnel: (id) => this.#view.endTunnel(id),
         token: () => this.#settings.settings.adminToken,
         reload: () => this.reload(),
       }),
@@ -139,7 +132,10 @@ export class Primary implements RunningGateway {
       this.#bound = { metrics, admin, proxy: listen.proxy }
       await this.#crew.start()
       this.#bound = { metrics, admin, proxy: this.#proxy ?? listen.proxy }
-      this.#asking = setInterval(() => void this.#look(), ASK_MS)
+      this.#asking = setInterval(() => {
+        this.#desk.look()
+        void this.#view.look()
+      }, ASK_MS)
       this.#ending.begin()
       return this.#bound
     } catch (error) {
@@ -230,54 +226,17 @@ export class Primary implements RunningGateway {
 
   /** What `/api/v1/status` says. */
   async status(): Promise<Record<string, unknown>> {
-    await this.#look()
-    const workers = this.#crew.workers.map((worker) => ({
-      worker: worker.id,
-      pid: worker.pid,
-      serving: worker.isServing,
-      ...this.#loads.get(worker.id),
-    }))
-    const loads = [...this.#loads.values()]
+    const { tunnels, auditBytesWaiting, workers } = await this.#view.load()
     return {
       ...this.#settings.status(),
       relay: this.#relay,
       phase: this.#ending.phase,
       startedAt: this.#startedAt.toISOString(),
       listeners: shownListeners(this.#bound),
-      tunnels: { open: sum(loads.map(({ tunnels }) => tunnels)), limit: this.#settings.generation.config.limits.tunnels },
-      auditBytesWaiting: this.#audit.waitingBytes + sum(loads.map(({ auditBytesWaiting }) => auditBytesWaiting)),
+      tunnels: { open: tunnels, limit: this.#settings.generation.config.limits.tunnels },
+      auditBytesWaiting: this.#audit.waitingBytes + auditBytesWaiting,
       workers,
     }
-  }
-
-  async #metricsPage(): Promise<string> {
-    await this.#look()
-    return this.#merged.page()
-  }
-
-  /** Asks every worker how it stands; of one that does not answer, what it said before is kept. */
-  async #look(): Promise<void> {
-    this.#desk.look()
-    await Promise.all(
-      this.#crew.serving.map(async (worker) => {
-        const answer = await worker.ask<'metrics'>({ what: 'metrics' })
-        if (answer === undefined || worker.isGone) return
-        this.#loads.set(worker.id, answer.load)
-        this.#merged.update(worker.id, answer.metrics)
-      }),
-    )
-  }
-
-  async #askAll<W extends 'denials' | 'tunnels'>(what: W) {
-    const answers = await Promise.all(this.#crew.serving.map((worker) => worker.ask<W>({ what } as never)))
-    return answers.filter((answer) => answer !== undefined)
-  }
-
-  async #endTunnel(tunnel: string): Promise<boolean> {
-    const answers = await Promise.all(
-      this.#crew.serving.map((worker) => worker.ask<'end_tunnel'>({ what: 'end_tunnel', tunnel })),
-    )
-    return answers.includes(true)
   }
 
   #onMessage(worker: WorkerHandle, message: FromWorker): void {
@@ -287,17 +246,16 @@ export class Primary implements RunningGateway {
       case 'give_back':
         return this.#desk.giveBack(worker.id, message.shares, message.recalled)
       case 'ended':
-        return this.#merged.update(worker.id, message.metrics)
+        return this.#view.lastWord(worker.id, message)
       default:
         // The rest is the crew's and the handle's.
         return
     }
   }
 
-  #onGone(worker: WorkerHandle): void {
+  #onEnded(worker: WorkerHandle): void {
     this.#desk.forget(worker.id)
-    this.#merged.retire(worker.id)
-    this.#loads.delete(worker.id)
+    this.#view.forget(worker.id)
     // With the last worker Node closes the socket: the next one binds the port that clients know, also where any was taken.
     if (this.#crew.workers.length === 0) this.#listen = this.#proxy ?? this.#listen
   }
@@ -333,8 +291,4 @@ export class Primary implements RunningGateway {
   #auditBytesOfWorker(): number {
     return Math.floor(this.#settings.generation.config.audit.bufferBytes / 2 / this.#crew.size)
   }
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0)
 }

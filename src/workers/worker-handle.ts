@@ -28,8 +28,10 @@ export interface WorkerEvents {
 export class WorkerHandle {
   readonly id: number
   readonly pid: number | undefined
-  /** Resolves once the process has ended and every audit line that it sent has been taken. */
-  readonly gone: Promise<WorkerEnd>
+  /** Resolves once the process has ended and its last message has been heard. */
+  readonly ended: Promise<WorkerEnd>
+  /** Resolves once every audit line that it sent has been taken, too: while the log is not being written that can take long. */
+  readonly gone: Promise<void>
   readonly startedMs = performance.now()
   isServing = false
   isGone = false
@@ -47,7 +49,7 @@ export class WorkerHandle {
     this.id = process.id
     this.pid = process.process.pid
     const pipe = process.process.stdio[4]
-    const exited = new Promise<WorkerEnd>((resolve) => {
+    this.ended = new Promise<WorkerEnd>((resolve) => {
       process.once('exit', (code, signal) => resolve({ code, signal: (signal as NodeJS.Signals | undefined) ?? null }))
       // It could not be started: there is no process that would end.
       process.on('error', () => {
@@ -62,7 +64,7 @@ export class WorkerHandle {
       return end
     })
     const taken = pipe instanceof Object ? intake.take(pipe as Duplex, events.onTornLine) : Promise.resolve()
-    this.gone = Promise.all([exited, taken]).then(([end]) => end)
+    this.gone = Promise.all([this.ended, taken]).then(() => undefined)
     process.on('message', (message: FromWorker) => {
       if (!this.#settle(message)) events.onMessage(this, message)
     })
@@ -78,7 +80,7 @@ export class WorkerHandle {
     if (!this.isServing) return undefined
     const key = JSON.stringify(question)
     const answer = this.#asked.get(key) ?? this.#question(question, key)
-    return (await Promise.race([answer, wait(ANSWER_MS), this.gone.then(() => undefined)])) as Answers[W] | undefined
+    return (await Promise.race([answer, wait(ANSWER_MS), this.ended.then(() => undefined)])) as Answers[W] | undefined
   }
 
   /** Has the worker load settings and keep them ready: what is in the way, or nothing. One that dies over it is in nobody's way. */

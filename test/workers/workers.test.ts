@@ -188,7 +188,8 @@ describe('the limits of the gateway', () => {
     const seconds = (performance.now() - started) / 1000
     const served = answers.filter((answer) => answer.startsWith('HTTP/1.1 200 ')).length
     expect(served).toBeLessThanOrEqual(40 + Math.ceil(20 * seconds))
-    expect(served).toBeGreaterThanOrEqual(30)
+    // What workers held under the higher rate before is taken off this one's burst.
+    expect(served).toBeGreaterThanOrEqual(10)
     expect(answers.filter((answer) => answer.startsWith('HTTP/1.1 429 client_limit'))).toHaveLength(120 - served)
   })
 
@@ -302,6 +303,45 @@ describe('a worker that stands still', () => {
       for (let n = 0; n < 8; n++) await expect(crew.tunnel('other.test:7')).rejects.toThrow(/host_not_listed/)
       expect((await crew.reload(rules(OTHER))).status).toBe(200)
       await crew.tunnelsOnEach('other.test:7', 1)
+    } finally {
+      await crew.stop()
+    }
+  })
+})
+
+describe('an audit log that nobody reads', () => {
+  it('holds nobody up: lines beyond the buffer are dropped and counted, and a worker that dies is replaced', async () => {
+    const crew = await CrewUnderTest.start(
+      `${rules()}audit: { bufferBytes: 65536 }\nlimits: { requestsPerSecondPerClient: 100000 }\n`,
+      {
+        stdout: 'stalled',
+      },
+    )
+    try {
+      const request = `GET http://${'a'.repeat(50)}.test/${'b'.repeat(2_000)} HTTP/1.1\r\nHost: x.test\r\n\r\n`
+      await waitFor(
+        async () => {
+          const client = await crew.connect()
+          client.send(request.repeat(100))
+          await client.until((text) => text.split('HTTP/1.1 403').length > 100)
+          client.close()
+          return (await crew.program.metric('sallyport_audit_dropped_total')) > 0 ? true : undefined
+        },
+        'lines to be dropped',
+        20_000,
+      )
+      const [killed] = await crew.workers()
+      process.kill(killed?.pid ?? 0, 'SIGKILL')
+      await waitFor(
+        async () =>
+          (await crew.workers()).filter(({ serving, pid }) => serving && pid !== killed?.pid).length === 2 ? true : undefined,
+        'another',
+      )
+      await crew.tunnel('echo.test:7')
+      crew.program.signal('SIGTERM')
+      await crew.program.logged('draining; the same signal again ends at once')
+      crew.program.signal('SIGTERM')
+      expect(await crew.program.exited).toEqual({ code: 0, signal: null })
     } finally {
       await crew.stop()
     }
