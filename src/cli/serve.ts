@@ -1,9 +1,11 @@
 import { formatListenAddress } from '../core/listen-address.ts'
 import { err, ok, type Result } from '../core/result.ts'
-import { Gateway, type Settings } from '../gateway.ts'
+import { Gateway, type RunningGateway, type Settings } from '../gateway.ts'
 import { ConfigSource } from '../io/config/config-source.ts'
 import { formatProblem, type LoadedConfig } from '../io/config/load.ts'
+import { type FileReads, type RecordedReads, recordReads } from '../io/file-reads.ts'
 import { createLog, type Logger } from '../io/telemetry/log.ts'
+import { workerCount } from '../workers/cores.ts'
 
 /** sysexits.h: the configuration is at fault. */
 const EXIT_CONFIG = 78
@@ -14,7 +16,8 @@ const EXIT_UNAVAILABLE = 69
 export async function serve({ config: file }: { readonly config: string }): Promise<number> {
   const log = createLog()
   const source = new ConfigSource(file)
-  const loaded = await source.load()
+  const reads = new Map<string, unknown>()
+  const loaded = await source.load(recordReads(reads))
   if (!loaded.ok) {
     for (const problem of loaded.error) process.stderr.write(`${formatProblem(problem)}\n`)
     return EXIT_CONFIG
@@ -25,7 +28,7 @@ export async function serve({ config: file }: { readonly config: string }): Prom
   process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection'))
   let stopped: Promise<number>
   try {
-    const gateway = new Gateway({ ...settingsOf(loaded.value), source: () => loadSettings(source, log), log })
+    const gateway = await createGateway(loaded.value, reads, source, log)
     // Before anybody can know that it runs: a signal that comes at once must not end it unheard.
     stopped = untilStopped(gateway, log)
     const bound = await gateway.start()
@@ -43,8 +46,33 @@ export async function serve({ config: file }: { readonly config: string }): Prom
   return code
 }
 
-async function loadSettings(source: ConfigSource, log: Logger): Promise<Result<Settings, readonly string[]>> {
-  const loaded = await source.load()
+/** One process, or as many as `workers` says; what only several need is not loaded for one. */
+async function createGateway(
+  loaded: LoadedConfig,
+  reads: RecordedReads,
+  source: ConfigSource,
+  log: Logger,
+): Promise<RunningGateway> {
+  const settings = settingsOf(loaded)
+  const workers = workerCount(loaded.config.workers)
+  if (workers === 1) return new Gateway({ ...settings, source: () => loadSettings(source, log), log })
+  const { Primary } = await import('../workers/primary.ts')
+  log.info({ workers }, 'starting workers')
+  return new Primary({
+    settings: { ...settings, reads },
+    file: source.file,
+    source: async () => {
+      const said = new Map<string, unknown>()
+      const again = await loadSettings(source, log, recordReads(said))
+      return again.ok ? ok({ ...again.value, reads: said }) : again
+    },
+    log,
+    workers,
+  })
+}
+
+async function loadSettings(source: ConfigSource, log: Logger, reads?: FileReads): Promise<Result<Settings, readonly string[]>> {
+  const loaded = await source.load(reads)
   if (!loaded.ok) return err(loaded.error.map(formatProblem))
   warn(log, loaded.value)
   return ok(settingsOf(loaded.value))
@@ -59,7 +87,7 @@ function warn(log: Logger, { warnings }: LoadedConfig): void {
 }
 
 /** SIGTERM and SIGINT drain, the second one ends at once; SIGHUP reloads; SIGUSR2 reopens the audit log after its rotation. */
-function untilStopped(gateway: Gateway, log: Logger): Promise<number> {
+function untilStopped(gateway: RunningGateway, log: Logger): Promise<number> {
   return new Promise((resolve) => {
     let signals = 0
     const onStop = (signal: NodeJS.Signals) => {

@@ -263,7 +263,10 @@ export const configSchema = z.strictObject({
     .describe(
       'what moves the bytes of tunnels: `auto` is the kernel relay where it was built at install, `portable` is Node alone',
     ),
-  workers: z.literal(1).default(1).describe('processes that share the work'),
+  workers: z
+    .union([z.int().min(1).max(64), z.literal('auto')])
+    .default(1)
+    .describe('processes that share the work; `auto` is one for each core, as far as the CPU quota goes'),
   audit: z
     .strictObject({
       file: z.string().min(1).default('-').describe('`-` is standard output'),

@@ -40,15 +40,25 @@ const PARTS: Readonly<Record<string, Part>> = {
     mayUse: ['base', 'names', 'policy'],
     why: 'what bytes mean must not depend on who sends or receives them',
   },
+  shares: {
+    files: /^src\/core\/shares\//,
+    mayUse: ['base'],
+    why: 'who gets how much of a limit is arithmetic, and has to come out whatever the processes do',
+  },
   listen: {
     files: /^src\/io\/listen\.ts$/,
     mayUse: ['base', 'names', 'settings'],
     why: 'every server is bound in the same way, whatever it serves',
   },
+  reads: {
+    files: /^src\/io\/file-reads\.ts$/,
+    mayUse: [],
+    why: 'what a file said is remembered and said again without knowing what it means',
+  },
   lru: { files: /^src\/io\/lru\.ts$/, mayUse: [], why: 'it names a library and nothing else' },
   configFiles: {
     files: /^src\/io\/config\//,
-    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'tls'],
+    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'reads', 'tls'],
     why: 'a config and the CA it names must be readable without a gateway to run them, as `check` and `explain` do',
   },
   telemetry: {
@@ -69,12 +79,12 @@ const PARTS: Readonly<Record<string, Part>> = {
   },
   tls: {
     files: /^src\/io\/tls\//,
-    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru'],
+    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'reads'],
     why: 'certificates are made for whoever asks, policy first',
   },
   proxy: {
     files: /^src\/io\/proxy\//,
-    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'listen', 'relay', 'telemetry', 'tls'],
+    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'shares', 'listen', 'relay', 'telemetry', 'tls'],
     why: 'the proxy acts on what the core decides and is put together in gateway.ts',
   },
   admin: {
@@ -84,9 +94,28 @@ const PARTS: Readonly<Record<string, Part>> = {
     why: 'it shows what it is given, so that it can never change what it shows',
   },
   gateway: {
-    files: /^src\/(gateway|version|index)\.ts$|^src\/core\/index\.ts$/,
-    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'configFiles', 'telemetry', 'relay', 'tls', 'proxy', 'admin'],
+    files: /^src\/(gateway|gate|ending|settings-in-force|version|index)\.ts$|^src\/core\/index\.ts$/,
+    mayUse: [
+      'base',
+      'names',
+      'policy',
+      'settings',
+      'wire',
+      'lru',
+      'reads',
+      'configFiles',
+      'telemetry',
+      'relay',
+      'tls',
+      'proxy',
+      'admin',
+    ],
     why: 'the composition root knows everything but the command line',
+  },
+  workers: {
+    files: /^src\/workers\//,
+    mayUse: ['base', 'settings', 'shares', 'lru', 'reads', 'configFiles', 'telemetry', 'relay', 'proxy', 'admin', 'gateway'],
+    why: 'a gateway of several processes is put together from the same parts as one, and those know nothing of it',
   },
   doctor: {
     files: /^src\/io\/doctor\//,
@@ -95,7 +124,21 @@ const PARTS: Readonly<Record<string, Part>> = {
   },
   cli: {
     files: /^src\/(cli\/|main\.ts$)/,
-    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'configFiles', 'telemetry', 'tls', 'gateway', 'doctor'],
+    mayUse: [
+      'base',
+      'names',
+      'policy',
+      'settings',
+      'wire',
+      'lru',
+      'configFiles',
+      'telemetry',
+      'tls',
+      'reads',
+      'gateway',
+      'workers',
+      'doctor',
+    ],
     why: 'a command asks the gateway as a whole and reaches into none of its listeners',
   },
 }

@@ -5,16 +5,22 @@ import { describeEntry, describeExplanation } from '../../core/policy/describe.t
 import { explain } from '../../core/policy/explain.ts'
 import { parseExplainTarget } from '../../core/policy/explain-target.ts'
 import type { Generation } from '../proxy/generation.ts'
-import type { OpenTunnel } from '../proxy/tunnels.ts'
+import type { TunnelRow } from '../proxy/tunnels.ts'
 import type { DenialRow } from '../telemetry/recent-denials.ts'
 import { hasToken } from './bearer-token.ts'
 import { createHttpService, type HttpService, isOwnName, requestUrl, sendJson } from './http-service.ts'
 
+/** At hand, or with other processes that have to be asked. */
+type Awaitable<T> = T | Promise<T>
+
 export interface AdminSources {
   readonly generation: () => Generation
-  readonly status: () => Record<string, unknown>
-  readonly denials: () => readonly DenialRow[]
-  readonly tunnels: () => readonly OpenTunnel[]
+  readonly status: () => Awaitable<Record<string, unknown>>
+  readonly denials: () => Awaitable<readonly DenialRow[]>
+  /** How many are open, and the first of them. */
+  readonly tunnels: () => Awaitable<{ readonly open: number; readonly tunnels: readonly TunnelRow[] }>
+  /** False where there is none of that name. */
+  readonly endTunnel: (id: string) => Awaitable<boolean>
   /** Absent where none is configured: nothing can be changed then. */
   readonly token: () => string | undefined
   readonly reload: () => Promise<ReloadReport>
@@ -22,9 +28,6 @@ export interface AdminSources {
 
 /** What came of a reload. */
 type ReloadReport = { readonly outcome: 'loaded' } | { readonly outcome: 'failed' }
-
-/** Tunnels shown at once. */
-const MAX_TUNNELS_SHOWN = 1_000
 
 /**
  * The admin API: what the gateway is doing and why, as JSON; with the token it can be told to reload or to end a tunnel. On any
@@ -81,27 +84,23 @@ function changeFor(sources: AdminSources, req: IncomingMessage): Change | undefi
   return req.method === 'DELETE' && id !== undefined ? (res) => endTunnel(sources, id, res) : undefined
 }
 
-function endTunnel(sources: AdminSources, id: string, res: ServerResponse): void {
-  const tunnel = sources.tunnels().find(({ exchange }) => exchange.id === id)
-  if (tunnel === undefined) return sendJson(res, 404, { error: 'there is no such tunnel, or it has ended' })
-  tunnel.end('policy_changed')
-  sendJson(res, 200, { ended: id })
+async function endTunnel(sources: AdminSources, id: string, res: ServerResponse): Promise<void> {
+  if (await sources.endTunnel(id)) sendJson(res, 200, { ended: id })
+  else sendJson(res, 404, { error: 'there is no such tunnel, or it has ended' })
 }
 
-function read(sources: AdminSources, req: IncomingMessage, res: ServerResponse): void {
+async function read(sources: AdminSources, req: IncomingMessage, res: ServerResponse): Promise<void> {
   const url = requestUrl(req)
   const { policy, inspection } = sources.generation()
   switch (url?.pathname) {
     case '/api/v1/status':
-      return sendJson(res, 200, sources.status())
+      return sendJson(res, 200, await sources.status())
     case '/api/v1/entries':
       return sendJson(res, 200, { entries: policy.entries.map(describeEntry) })
     case '/api/v1/denials':
-      return sendJson(res, 200, { denials: sources.denials() })
-    case '/api/v1/tunnels': {
-      const tunnels = sources.tunnels()
-      return sendJson(res, 200, { open: tunnels.length, tunnels: tunnels.slice(0, MAX_TUNNELS_SHOWN).map(describeTunnel) })
-    }
+      return sendJson(res, 200, { denials: await sources.denials() })
+    case '/api/v1/tunnels':
+      return sendJson(res, 200, await sources.tunnels())
     case '/api/v1/explain': {
       const asked = url.searchParams.get('target')
       if (asked === null) return sendJson(res, 400, { error: 'ask with ?target=host:port or ?target=URL' })
@@ -112,22 +111,5 @@ function read(sources: AdminSources, req: IncomingMessage, res: ServerResponse):
     }
     default:
       return sendJson(res, 404, { error: 'there is /api/v1/{status,entries,denials,explain,tunnels}' })
-  }
-}
-
-function describeTunnel(tunnel: OpenTunnel): Record<string, unknown> {
-  const { exchange, since } = tunnel
-  const { id, connection, target, entry } = exchange
-  return {
-    id,
-    listener: connection.listener,
-    client: connection.client.text,
-    clientPort: connection.clientPort,
-    host: target?.host.text,
-    port: target?.port,
-    entry: entry?.id,
-    since: since.toISOString(),
-    bytesUp: tunnel.bytesUp(),
-    bytesDown: tunnel.bytesDown(),
   }
 }

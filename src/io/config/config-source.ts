@@ -2,6 +2,7 @@ import { type FSWatcher, watch } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Result } from '../../core/result.ts'
+import { type FileReads, readNow } from '../file-reads.ts'
 import { digest } from './digest.ts'
 import { type LoadedConfig, type LocatedProblem, loadConfig } from './load.ts'
 
@@ -29,10 +30,10 @@ export class ConfigSource {
     this.#files = [file]
   }
 
-  async load(): Promise<Result<LoadedConfig, readonly LocatedProblem[]>> {
+  async load(reads: FileReads = readNow): Promise<Result<LoadedConfig, readonly LocatedProblem[]>> {
     // Before the files are read: a change in the meantime is then seen as one.
     const before = await fingerprint(this.#files)
-    const loaded = await loadConfig(this.file)
+    const loaded = await loadConfig(this.file, reads)
     const files = loaded.ok ? loaded.value.files : this.#files
     this.#fingerprint = sameFiles(files, this.#files) ? before : await fingerprint(files)
     this.#files = files

@@ -5,6 +5,7 @@ import { type CompiledPolicy, compilePolicy } from '../../core/policy/compile.ts
 import { lintInspection } from '../../core/policy/lint.ts'
 import { type Problem, problem } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
+import { type FileReads, readNow } from '../file-reads.ts'
 import { type InspectionMaterial, loadInspection } from '../tls/inspection.ts'
 import { type Catalogue, readCatalogue } from './catalogue-files.ts'
 import { checkAgreement, warnAboutAdmin, warnAboutAudit } from './cross-checks.ts'
@@ -41,9 +42,14 @@ export interface LoadedConfig {
 /**
  * From a file to a policy that can be put in force, or everything that is wrong with the file, each with its place. Nothing in
  * between: a file with one mistake gives no policy at all.
+ *
+ * @param reads what every file that belongs to the config is read through
  */
-export async function loadConfig(file: string): Promise<Result<LoadedConfig, readonly LocatedProblem[]>> {
-  const read = await readSource(file)
+export async function loadConfig(
+  file: string,
+  reads: FileReads = readNow,
+): Promise<Result<LoadedConfig, readonly LocatedProblem[]>> {
+  const read = await readSource(file, reads)
   if (!read.ok) return read
   const { source, contentHash } = read.value
   const catalogue = await readCatalogue()
@@ -58,11 +64,12 @@ export async function loadConfig(file: string): Promise<Result<LoadedConfig, rea
   const compiled = compilePolicy({ config, ...catalogue, digest })
   if (found.length > 0 || !compiled.ok)
     return err(inOrder(file, source, [...found, ...(compiled.ok ? [] : certain(compiled.error))]))
-  const token = config.admin.tokenFile === undefined ? ok(undefined) : await readSecret(config.admin.tokenFile, 'token')
+  const token = config.admin.tokenFile === undefined ? ok(undefined) : await readSecret(config.admin.tokenFile, 'token', reads)
   if (!token.ok) return err(inOrder(file, source, [problem(['admin', 'tokenFile'], token.error)]))
-  const auditKey = config.audit.hashKeyFile === undefined ? ok(undefined) : await readSecret(config.audit.hashKeyFile, 'key')
+  const auditKey =
+    config.audit.hashKeyFile === undefined ? ok(undefined) : await readSecret(config.audit.hashKeyFile, 'key', reads)
   if (!auditKey.ok) return err(inOrder(file, source, [problem(['audit', 'hashKeyFile'], auditKey.error)]))
-  const inspection = await loadInspection(config.inspection)
+  const inspection = await loadInspection(config.inspection, reads)
   const means = inspection.ok ? ok(inspection.value.authority) : inspection
   const warnings = [
     ...compiled.value.warnings,
@@ -89,7 +96,7 @@ export async function loadConfig(file: string): Promise<Result<LoadedConfig, rea
  * file on disk is broken, and must not be called unhealthy for that.
  */
 export async function loadMetricsAddress(file: string): Promise<Result<ListenAddress, readonly LocatedProblem[]>> {
-  const read = await readSource(file)
+  const read = await readSource(file, readNow)
   if (!read.ok) return read
   const { source } = read.value
   const metrics = child(child(source.value, 'listen'), 'metrics')
@@ -106,8 +113,11 @@ function child(value: unknown, key: string): unknown {
     : undefined
 }
 
-async function readSource(file: string): Promise<Result<{ source: YamlSource; contentHash: string }, readonly LocatedProblem[]>> {
-  const text = await readText(file)
+async function readSource(
+  file: string,
+  reads: FileReads,
+): Promise<Result<{ source: YamlSource; contentHash: string }, readonly LocatedProblem[]>> {
+  const text = await reads(file, () => readText(file))
   if (!text.ok) return err([{ file, severity: 'error', ...text.error }])
   const source = readYaml(text.value.text)
   if (!source.ok) return err(source.error.map((problem) => ({ file, severity: 'error', ...problem })))

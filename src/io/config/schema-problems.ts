@@ -71,10 +71,12 @@ function wrongContent(path: Path, issue: Issue, written: Written): string {
   }
 }
 
-/** Of a value that can be written in two ways, what is wrong with the way that was meant: a mapping, or text. */
+/** Of a value that can be written in two ways, what is wrong with the way that was meant: a mapping or text, a number or a word. */
 function branchOf(issue: Extract<Issue, { code: 'invalid_union' }>): readonly Issue[] {
   const mapping = typeof issue.input === 'object' && issue.input !== null
   const branches: readonly (readonly Issue[])[] = issue.errors
+  const words = branches.find((branch) => branch.every(({ code, path }) => code === 'invalid_value' && path.length === 0))
+  if (words !== undefined && typeof issue.input === 'string' && !/^\d+$/.test(issue.input)) return words
   const meant = branches.find((branch) => branch.every((inner) => !isOfOtherType(inner, mapping)))
   return meant ?? branches[0] ?? []
 }
@@ -148,13 +150,13 @@ function typeRemedy(path: Path, expected: string, input: unknown, written: Writt
 const PLANNED_FILES = ['proxy.pac', 'env.sh']
 
 function wrongValue(path: Path, values: readonly unknown[], input: unknown, written: Written): string {
-  if (path.length === 1 && path[0] === 'workers' && (input === 'auto' || (Number.isInteger(input) && Number(input) > 1)))
-    return '`workers` above 1 is not available yet'
   if (path[0] === 'clients' && path[1] === 'files' && PLANNED_FILES.includes(String(input)))
     return `${quote(String(input))} is not available yet`
   const names = values.map(String)
   const wanted = names.map((one) => `\`${one}\``)
-  const list = wanted.length > 1 ? `${wanted.slice(0, -1).join(', ')} or ${wanted.at(-1)}` : wanted.join('')
+  // The other way to write it is a number, which a word is nowhere near.
+  const others = path.length === 1 && path[0] === 'workers' ? ['a whole number', ...wanted] : wanted
+  const list = others.length > 1 ? `${others.slice(0, -1).join(', ')} or ${others.at(-1)}` : others.join('')
   const nearest = typeof input === 'string' ? didYouMean(input, names) : undefined
   const remedy = nearest === undefined ? '' : `; did you mean \`${nearest}\`?`
   if (input === null) return `${subject(path)} has no value; it wants ${list}; without the key the default holds`

@@ -1,4 +1,5 @@
 import { err, ok, type Result } from '../../core/result.ts'
+import { type FileReads, readNow } from '../file-reads.ts'
 import { readText } from './read-file.ts'
 
 /** A secret that can be guessed is none. */
@@ -9,8 +10,12 @@ const MIN_CHARACTERS = 16
  *
  * @param noun what it is, for the message
  */
-export async function readSecret(file: string, noun: 'token' | 'key'): Promise<Result<string, string>> {
-  const read = await readText(file)
+export async function readSecret(
+  file: string,
+  noun: 'token' | 'key',
+  reads: FileReads = readNow,
+): Promise<Result<string, string>> {
+  const read = await reads(file, () => readText(file))
   if (!read.ok) return err(`\`${file}\`: ${read.error.message}`)
   const secret = read.value.text.trim()
   if (!/^[\x21-\x7e]+$/.test(secret))

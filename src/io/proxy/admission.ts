@@ -1,21 +1,42 @@
 import type { Limits } from '../../core/config.ts'
+import { burstOf } from '../../core/shares/rate-ledger.ts'
+import type { LimitName } from '../../core/shares/share.ts'
 import { LRUCache } from '../lru.ts'
 
-export type LimitName = 'tunnels' | 'tunnels_per_client' | 'requests_per_second_per_client' | 'connections'
+export type { LimitName }
+
+/**
+ * Who may take up how much: tunnels altogether and per client, and requests per second and client. The answer is a promise where it
+ * lies with another process (see `src/workers/`).
+ */
+export interface Admission {
+  readonly tunnelsOpen: number
+  /** Takes one request off the client's rate; false when there is none left. */
+  takeRequest(client: string, nowMs: number): boolean | Promise<boolean>
+  /** Takes a tunnel's place, to be given back once with `releaseTunnel`; the reason when there is none. */
+  takeTunnel(client: string): TunnelRefusal | Promise<TunnelRefusal>
+  releaseTunnel(client: string): void
+}
+
+/** Why there is no place for a tunnel; undefined where there is one. */
+export type TunnelRefusal = 'client_limit' | 'gateway_full' | undefined
+
+export interface AdmissionHooks {
+  readonly limits: () => Limits
+  readonly onHit: (limit: LimitName) => void
+  readonly onChange: (open: number) => void
+}
 
 /** Clients whose request rate is remembered; the one seen longest ago starts afresh. */
 const MAX_CLIENTS = 10_000
-
-/** A client may save up this many seconds of its rate. */
-const BURST_SECONDS = 2
 
 interface Bucket {
   tokens: number
   atMs: number
 }
 
-/** Who may take up how much: tunnels altogether and per client, and requests per second and client. */
-export class Admission {
+/** The limits of a gateway that is one process. */
+export class OwnAdmission implements Admission {
   readonly #limits: () => Limits
   readonly #onHit: (limit: LimitName) => void
   readonly #onChange: (open: number) => void
@@ -23,7 +44,7 @@ export class Admission {
   readonly #buckets = new LRUCache<string, Bucket>({ max: MAX_CLIENTS })
   #open = 0
 
-  constructor(limits: () => Limits, onHit: (limit: LimitName) => void, onChange: (open: number) => void) {
+  constructor({ limits, onHit, onChange }: AdmissionHooks) {
     this.#limits = limits
     this.#onHit = onHit
     this.#onChange = onChange
@@ -33,19 +54,17 @@ export class Admission {
     return this.#open
   }
 
-  /** Takes one request off the client's rate; false when there is none left. */
   takeRequest(client: string, nowMs: number): boolean {
     const rate = this.#limits().requestsPerSecondPerClient
-    const bucket = this.#buckets.get(client) ?? { tokens: rate * BURST_SECONDS, atMs: nowMs }
-    const tokens = Math.min(rate * BURST_SECONDS, bucket.tokens + ((nowMs - bucket.atMs) / 1000) * rate)
+    const bucket = this.#buckets.get(client) ?? { tokens: burstOf(rate), atMs: nowMs }
+    const tokens = Math.min(burstOf(rate), bucket.tokens + ((nowMs - bucket.atMs) / 1000) * rate)
     const allowed = tokens >= 1
     this.#buckets.set(client, { tokens: allowed ? tokens - 1 : tokens, atMs: nowMs })
     if (!allowed) this.#onHit('requests_per_second_per_client')
     return allowed
   }
 
-  /** Takes a tunnel's place, to be given back once with `releaseTunnel`; the reason when there is none. */
-  takeTunnel(client: string): 'client_limit' | 'gateway_full' | undefined {
+  takeTunnel(client: string): TunnelRefusal {
     const { tunnels, tunnelsPerClient } = this.#limits()
     const own = this.#tunnels.get(client) ?? 0
     if (this.#open >= tunnels) {

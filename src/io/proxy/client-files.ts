@@ -2,29 +2,32 @@ import { err, ok, type Result } from '../../core/result.ts'
 import type { Answer } from '../../core/wire/answer.ts'
 import type { RequestHead, WireProblem } from '../../core/wire/request-head.ts'
 import type { Exchange, Refusal } from './exchange.ts'
-import { judgeHead } from './judge.ts'
+import { admit, judgeHead } from './judge.ts'
 import type { ProxyContext } from './proxy-context.ts'
 
 /**
- * A file that the listener itself hands to clients (`clients.files`), in plain HTTP and origin-form: `http://GATEWAY:3128/ca.pem`.
- * Only to clients that may use the gateway, and nothing in it is secret.
- *
- * @returns nothing where the request is for something else: it is judged as any other then
+ * Whether the request is for a file that the listener itself hands to clients (`clients.files`), in plain HTTP and origin-form:
+ * `http://GATEWAY:3128/ca.pem`. Any other is judged like all requests.
  */
-export function answerWithFile(
+export function asksForFile({ connection, generation }: Exchange, head: RequestHead): boolean {
+  if (connection.session !== undefined || head.target !== '/ca.pem' || !READING.includes(head.method)) return false
+  return generation.config.clients.files.includes('ca.pem')
+}
+
+/** The file, or why there is none. Only clients that may use the gateway get it, and nothing in it is secret. */
+export async function answerWithFile(
   context: ProxyContext,
   exchange: Exchange,
   head: RequestHead,
-): Result<Answer, Refusal | WireProblem> | undefined {
-  const { connection, generation } = exchange
-  if (connection.session !== undefined || head.target !== '/ca.pem' || !READING.includes(head.method)) return undefined
-  if (!generation.config.clients.files.includes('ca.pem')) return undefined
-  const judged = judgeHead(context, exchange, head)
+): Promise<Result<Answer, Refusal | WireProblem>> {
+  const barred = await admit(context, exchange)
+  if (barred !== undefined) return err(barred)
+  const judged = judgeHead(exchange, head)
   if (!judged.ok) return judged
   if (judged.value.framing.kind !== 'none')
     return err({ reason: 'malformed_request', detail: 'a request for a file has no body' })
   exchange.pathAndQuery = head.target
-  const { inspection } = generation
+  const { inspection } = exchange.generation
   if (inspection === undefined) return err({ reason: 'inspection_unavailable', detail: NO_CA })
   return ok(fileAnswer(inspection.authority.trustPem))
 }

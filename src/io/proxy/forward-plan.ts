@@ -26,9 +26,9 @@ export interface ForwardPlan {
 
 const DEFAULT_PORT = { http: 80, https: 443 } as const
 
-/** Wire, session and policy: what may be sent, or why nothing is. */
+/** Wire, session and policy, of a request that was admitted: what may be sent, or why nothing is. */
 export function planForward(context: ProxyContext, exchange: Exchange, head: RequestHead): Result<ForwardPlan, Refusal> {
-  const judged = judgeHead(context, exchange, head)
+  const judged = judgeHead(exchange, head)
   if (!judged.ok) return judged
   const { session } = exchange.connection
   const scheme = session?.scheme ?? 'http'

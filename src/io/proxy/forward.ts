@@ -7,6 +7,7 @@ import type { RequestHead } from '../../core/wire/request-head.ts'
 import { Caller, type Destination } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { type ForwardPlan, planForward } from './forward-plan.ts'
+import { admit } from './judge.ts'
 import { connectOrigin } from './origin-connector.ts'
 import type { OriginPool } from './origin-pool.ts'
 import type { ProxyContext } from './proxy-context.ts'
@@ -64,8 +65,14 @@ export class Forwarder {
 
   async forward(request: ForwardRequest): Promise<void> {
     const { exchange, head, responder } = request
+    const admitted = admit(this.#context, exchange)
+    const barred = admitted instanceof Promise ? await admitted : admitted
+    // In the meantime the rest of the request may have turned out malformed, and the client may have gone.
+    if (exchange.settled) return
+    if (barred !== undefined) return refuse(request, barred)
     const plan = planForward(this.#context, exchange, head)
     if (!plan.ok) return refuse(request, plan.error)
+    if (responder.gone) return exchange.served({ ...NOTHING_RELAYED, endedBy: 'client' })
     responder.onClose(() => this.#onClientDone(request))
     const { authority } = plan.value
     const { dialer } = this.#context

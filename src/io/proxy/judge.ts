@@ -27,18 +27,23 @@ export function headOf({ method = '', url = '', httpVersion, rawHeaders }: Incom
 }
 
 /**
- * The steps before any decision, in the order that says least to whom it does not concern: the client, the gateway's state,
- * the client's rate, then the wire.
+ * The steps before anything of the request is looked at, in the order that says least to whom it does not concern: the client, the
+ * gateway's state, the client's rate. Gives the refusal, or nothing; a promise only where another process has to be asked.
  */
-export function judgeHead(
-  context: ProxyContext,
-  exchange: Exchange,
-  head: RequestHead,
-): Result<JudgedHead, Refusal | WireProblem> {
+export function admit(context: ProxyContext, exchange: Exchange): Refusal | undefined | Promise<Refusal | undefined> {
+  const { client } = exchange.connection
+  if (!exchange.generation.config.clients.allow.contains(client)) return { reason: 'client_not_allowed' }
+  if (context.isDraining()) return { reason: 'draining' }
+  const taken = context.admission.takeRequest(client.text, performance.now())
+  if (typeof taken === 'boolean') return taken ? undefined : CLIENT_LIMIT
+  return taken.then((granted) => (granted ? undefined : CLIENT_LIMIT))
+}
+
+const CLIENT_LIMIT: Refusal = { reason: 'client_limit' }
+
+/** The wire: what follows admission and comes before any decision. */
+export function judgeHead(exchange: Exchange, head: RequestHead): Result<JudgedHead, Refusal | WireProblem> {
   const { config } = exchange.generation
-  if (!config.clients.allow.contains(exchange.connection.client)) return err({ reason: 'client_not_allowed' })
-  if (context.isDraining()) return err({ reason: 'draining' })
-  if (!context.admission.takeRequest(exchange.connection.client.text, performance.now())) return err({ reason: 'client_limit' })
   exchange.method = head.method
   const framing = checkHead(head, config.limits)
   if (!framing.ok) return framing

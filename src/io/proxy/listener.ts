@@ -6,10 +6,10 @@ import type { Limits } from '../../core/config.ts'
 import type { ListenAddress } from '../../core/listen-address.ts'
 import type { Answer } from '../../core/wire/answer.ts'
 import { asksForWebSocket, withoutUpgrade } from '../../core/wire/fields.ts'
-import type { WireProblem } from '../../core/wire/request-head.ts'
+import type { RequestHead, WireProblem } from '../../core/wire/request-head.ts'
 import { listen } from '../listen.ts'
 import { ClientConnection, type PendingRequest } from './client-connection.ts'
-import { answerWithFile } from './client-files.ts'
+import { answerWithFile, asksForFile } from './client-files.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
 import { KEEP_ALIVE_PROBE_MS } from './dial.ts'
 import { Exchange } from './exchange.ts'
@@ -37,6 +37,7 @@ export class ProxyListener {
   #http2: Http2Inside
   /** Every connection that is open, and what is inside one. */
   readonly #connections = new Map<Socket, ClientConnection>()
+  #onConnection: (() => void) | undefined
   #maxConnections: number
   #handedOver = 0
 
@@ -96,6 +97,16 @@ export class ProxyListener {
     })
   }
 
+  /** Calls back after each connection that is accepted. */
+  onConnection(callback: () => void): void {
+    this.#onConnection = callback
+  }
+
+  /** Client connections there are, tunnels among them. */
+  get connections(): number {
+    return this.#connections.size + this.#handedOver
+  }
+
   /** Binds; throws what the system says. */
   async start(address: ListenAddress): Promise<ListenAddress> {
     const bound = await listen(this.#server, address)
@@ -120,7 +131,9 @@ export class ProxyListener {
     const server = this.#server
     server.on('connection', (socket: Socket) => {
       // A connection that is given back to the parser comes here once more.
-      if (!this.#connections.has(socket)) this.#own(new ClientConnection(socket, this.name))
+      if (this.#connections.has(socket)) return
+      this.#own(new ClientConnection(socket, this.name))
+      this.#onConnection?.()
     })
     server.on('drop', () => this.#context.telemetry.metrics.limitHits.inc({ limit: 'connections' }))
     server.on('connect', (req: IncomingMessage, socket: Socket, head: Buffer) =>
@@ -263,17 +276,22 @@ export class ProxyListener {
     })
     const head = headOf(req)
     try {
-      const file = answerWithFile(this.#context, exchange, head)
-      if (file === undefined) await this.#forwarder.forward({ exchange, head, expectsContinue, responder, req, res })
-      else if (file.ok) {
-        responder.answer(file.value)
-        exchange.served({ bytesUp: 0, bytesDown: file.value.body.length })
-      } else responder.answer(exchange.refuse(file.error))
+      if (asksForFile(exchange, head)) await this.#serveFile(exchange, head, responder)
+      else await this.#forwarder.forward({ exchange, head, expectsContinue, responder, req, res })
     } catch (error) {
       const answer = this.#fault(error, exchange)
       if (responder.headSent) responder.abort()
       else responder.answer(answer)
     }
+  }
+
+  async #serveFile(exchange: Exchange, head: RequestHead, responder: Http1Responder): Promise<void> {
+    const file = await answerWithFile(this.#context, exchange, head)
+    // In the meantime the rest of the request may have turned out malformed.
+    if (exchange.settled) return
+    if (!file.ok) return responder.answer(exchange.refuse(file.error))
+    responder.answer(file.value)
+    exchange.served({ bytesUp: 0, bytesDown: file.value.body.length })
   }
 
   /** What the parser refused: an answer if none is under way, and the end of the connection. */

@@ -14,7 +14,7 @@ import { answerAndClose, endAndLinger } from './closing.ts'
 import { Caller, type Dialled } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { HeldBytes } from './held-bytes.ts'
-import { type Allowed, headOf, judgeHead, rule } from './judge.ts'
+import { type Allowed, admit, headOf, judgeHead, rule } from './judge.ts'
 import { type OpeningVerdict, TlsOpening } from './opening.ts'
 import type { ProxyContext } from './proxy-context.ts'
 
@@ -47,12 +47,27 @@ export async function openTunnel(
   serveHttp: ServeHttp,
 ): Promise<void> {
   const { socket, client } = exchange.connection
-  const ruling = judgeConnect(context, exchange, req)
-  if (!ruling.ok) return answerAndClose(socket, exchange.refuse(ruling.error))
-  const full = context.admission.takeTunnel(client.text)
-  if (full !== undefined) return answerAndClose(socket, exchange.refuse({ reason: full }))
-  const held = new HeldBytes(socket, head, exchange.generation.config.limits.heldBytes)
-  const tunnel = new Tunnel(context, exchange, ruling.value, held, serveHttp)
+  let held: HeldBytes | undefined
+  /** Only what has to wait for something needs what arrives in the meantime. */
+  const hold = () => {
+    held ??= new HeldBytes(socket, head, exchange.generation.config.limits.heldBytes)
+    return held
+  }
+  const refuse = (refusal: Refusal) => {
+    held?.release()
+    answerAndClose(socket, exchange.refuse(refusal))
+  }
+  const admitted = admit(context, exchange)
+  if (admitted instanceof Promise) hold()
+  const barred = admitted instanceof Promise ? await admitted : admitted
+  if (barred !== undefined) return refuse(barred)
+  const ruling = judgeConnect(exchange, req)
+  if (!ruling.ok) return refuse(ruling.error)
+  const place = context.admission.takeTunnel(client.text)
+  if (place instanceof Promise) hold()
+  const full = place instanceof Promise ? await place : place
+  if (full !== undefined) return refuse({ reason: full })
+  const tunnel = new Tunnel(context, exchange, ruling.value, hold(), serveHttp)
   try {
     await tunnel.open()
   } finally {
@@ -63,8 +78,8 @@ export async function openTunnel(
   }
 }
 
-function judgeConnect(context: ProxyContext, exchange: Exchange, req: IncomingMessage): Result<Allowed, Refusal> {
-  const judged = judgeHead(context, exchange, headOf(req))
+function judgeConnect(exchange: Exchange, req: IncomingMessage): Result<Allowed, Refusal> {
+  const judged = judgeHead(exchange, headOf(req))
   if (!judged.ok) return judged
   const { target } = judged.value
   if (target.form !== 'authority') return err({ reason: 'malformed_request', detail: 'CONNECT without an authority' })

@@ -12,6 +12,23 @@ export interface OpenTunnel {
   end(endedBy: TunnelEnd): void
 }
 
+/** What the admin API shows of a tunnel. */
+export interface TunnelRow {
+  readonly id: string
+  readonly listener: string
+  readonly client: string
+  readonly clientPort: number
+  readonly host: string | undefined
+  readonly port: number | undefined
+  readonly entry: string | undefined
+  readonly since: string
+  readonly bytesUp: number
+  readonly bytesDown: number
+}
+
+/** Tunnels shown at once. */
+export const MAX_TUNNELS_SHOWN = 1_000
+
 /** Every open tunnel, so that they can be listed, and ended together. */
 export class Tunnels {
   readonly #open = new Map<string, OpenTunnel>()
@@ -35,6 +52,18 @@ export class Tunnels {
     return [...this.#open.values()]
   }
 
+  /** How many there are, and the first of them. */
+  show(): { readonly open: number; readonly tunnels: readonly TunnelRow[] } {
+    return { open: this.#open.size, tunnels: this.list().slice(0, MAX_TUNNELS_SHOWN).map(describe) }
+  }
+
+  /** Ends one; false where there is none of that name. */
+  end(id: string, endedBy: TunnelEnd): boolean {
+    const tunnel = this.#open.get(id)
+    tunnel?.end(endedBy)
+    return tunnel !== undefined
+  }
+
   endAll(endedBy: TunnelEnd): void {
     for (const tunnel of this.list()) tunnel.end(endedBy)
   }
@@ -43,5 +72,22 @@ export class Tunnels {
   empty(): Promise<void> {
     if (this.#open.size === 0) return Promise.resolve()
     return new Promise((resolve) => this.#onEmpty.push(resolve))
+  }
+}
+
+function describe(tunnel: OpenTunnel): TunnelRow {
+  const { exchange, since } = tunnel
+  const { id, connection, target, entry } = exchange
+  return {
+    id,
+    listener: connection.listener,
+    client: connection.client.text,
+    clientPort: connection.clientPort,
+    host: target?.host.text,
+    port: target?.port,
+    entry: entry?.id,
+    since: since.toISOString(),
+    bytesUp: tunnel.bytesUp(),
+    bytesDown: tunnel.bytesDown(),
   }
 }

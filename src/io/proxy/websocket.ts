@@ -9,7 +9,7 @@ import { Caller } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { type ForwardPlan, planForward } from './forward-plan.ts'
 import { HeldBytes } from './held-bytes.ts'
-import { headOf } from './judge.ts'
+import { admit, headOf } from './judge.ts'
 import { connectOrigin } from './origin-connector.ts'
 import type { ProxyContext } from './proxy-context.ts'
 
@@ -31,10 +31,14 @@ export async function forwardWebSocket(
     held.release()
     answerAndClose(socket, exchange.refuse(refusal))
   }
+  const admitted = admit(context, exchange)
+  const barred = admitted instanceof Promise ? await admitted : admitted
+  if (barred !== undefined) return refuse(barred)
   const plan = planForward(context, exchange, headOf(req))
   if (!plan.ok) return refuse(plan.error)
   if (plan.value.framing.kind !== 'none') return refuse({ reason: 'malformed_request', detail: 'an upgrade with a body' })
-  const full = context.admission.takeTunnel(client.text)
+  const place = context.admission.takeTunnel(client.text)
+  const full = place instanceof Promise ? await place : place
   if (full !== undefined) return refuse({ reason: full })
   let isCarried = false
   try {

@@ -10,6 +10,21 @@ export interface AuditLogOptions {
   readonly onDrop: (lines: number) => void
   /** Called once per run of failures, with the cause. */
   readonly onError: (error: Error) => void
+  /** Called whenever something has been written, or given up. */
+  readonly onRoom?: () => void
+}
+
+/** Where audit lines go: a file, or whoever writes it. */
+export interface AuditSink {
+  /** Throws what the file system says. */
+  open(): Promise<void>
+  /** Takes the file that now stands under its name, or another one; throws what the file system says. */
+  reopen(settings?: Pick<AuditLogOptions, 'file' | 'bufferBytes'>): Promise<void>
+  write(event: AuditEvent): void
+  /** Bytes that wait to be written. */
+  readonly waitingBytes: number
+  /** Writes what waits, within a deadline. */
+  close(): Promise<void>
 }
 
 /** The file may be a named pipe or `/dev/stdout`: these must not block either. A regular file does not care. */
@@ -41,7 +56,7 @@ const CLOSE_DEADLINE_MS = 2_000
  * without bound, and a synchronous write would stall every tunnel with it. A write(2) holds whole lines, so that lines of several
  * processes on one file do not mix; whatever is not written is counted, never lost silently.
  */
-export class AuditLog {
+export class AuditLog implements AuditSink {
   #options: AuditLogOptions
   /** Whole lines that are written together. */
   readonly #lines: Buffer[] = []
@@ -87,14 +102,28 @@ export class AuditLog {
   }
 
   write(event: AuditEvent): void {
-    const line = auditLine(event)
-    if (this.#fd === undefined || this.#waitingBytes + line.length > this.#options.bufferBytes) {
-      this.#options.onDrop(1)
+    this.#write(auditLine(event))
+  }
+
+  /** Writes finished lines, as another process has sent them. */
+  writeLines(lines: string): void {
+    for (let from = 0; from < lines.length; ) {
+      const fitting = lines.lastIndexOf('\n', from + this.#batchBytes - 1) + 1
+      // A line that is longer than a batch goes by itself.
+      const end = fitting > from ? fitting : lines.indexOf('\n', from) + 1
+      this.#write(lines.slice(from, end))
+      from = end
+    }
+  }
+
+  #write(lines: string): void {
+    if (this.#fd === undefined || this.#waitingBytes + lines.length > this.#options.bufferBytes) {
+      this.#options.onDrop(countLines(Buffer.from(lines, 'latin1')))
       return
     }
-    if (this.#fresh.length + line.length > this.#batchBytes) this.#gather()
-    this.#fresh += line
-    this.#waitingBytes += line.length
+    if (this.#fresh.length + lines.length > this.#batchBytes) this.#gather()
+    this.#fresh += lines
+    this.#waitingBytes += lines.length
     this.#gathering ??= setTimeout(() => this.#pump(), GATHER_MS).unref()
   }
 
@@ -185,6 +214,7 @@ export class AuditLog {
       this.#head = 0
     }
     this.#writeNext()
+    this.#options.onRoom?.()
   }
 
   #failed(error: Error, lines: Buffer): void {

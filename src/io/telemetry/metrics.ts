@@ -1,6 +1,68 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, type LabelValues, Registry } from 'prom-client'
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, type LabelValues, Registry } from 'prom-client'
 
 export type { Counter, LabelValues }
+
+/** One metric as it stands, as plain data: what a worker tells the primary. */
+export interface MetricReading {
+  readonly name: string
+  readonly help: string
+  readonly type: 'counter' | 'gauge' | 'histogram' | 'summary'
+  readonly aggregator: string
+  readonly values: readonly MetricValue[]
+}
+
+export interface MetricValue {
+  readonly value: number
+  readonly labels: Readonly<Record<string, string | number>>
+  /** Of a histogram: the series, as in `name_bucket`. */
+  readonly metricName?: string
+}
+
+/**
+ * What is known of the gateway as a whole, and only where it is loaded, watched and supervised. A worker knows the same of itself: added
+ * up it would be wrong, and the worker that was replaced last would say that the policy is new.
+ */
+const OF_THE_GATEWAY: ReadonlySet<string> = new Set(
+  [
+    'tunnels_limit',
+    'policy_reloads_total',
+    'policy_loaded_timestamp_seconds',
+    'policy_current',
+    'policy_info',
+    'policy_entries',
+    'report_mode_since_timestamp_seconds',
+    'denied_hosts_first_seen_total',
+    'worker_restarts_total',
+    'ca_expiry_timestamp_seconds',
+  ].map((name) => `sallyport_${name}`),
+)
+
+/** What of a worker's metrics counts. */
+export function readingsOfWorker(readings: readonly MetricReading[]): MetricReading[] {
+  return readings.filter(({ name }) => !OF_THE_GATEWAY.has(name))
+}
+
+/**
+ * How several processes become one number: counters, histograms and all else that adds up are summed; limits and delays are those of
+ * the process that has most; the start is the gateway's own, which no replaced worker moves.
+ */
+function mergeOf({ name, aggregator }: MetricReading): string {
+  if (name === 'process_start_time_seconds') return 'first'
+  if (name === 'process_max_fds' || name === 'sallyport_build_info') return 'max'
+  if (name.startsWith('nodejs_eventloop_lag_')) return name.endsWith('_min_seconds') ? 'min' : 'max'
+  return aggregator
+}
+
+/** The readings of a gateway of several processes as one page for Prometheus. */
+export function renderMerged(
+  ofGateway: readonly MetricReading[],
+  ofWorkers: readonly (readonly MetricReading[])[],
+): Promise<string> {
+  const merged = [ofGateway, ...ofWorkers].map((readings) =>
+    readings.map((reading) => ({ ...reading, aggregator: mergeOf(reading) })),
+  )
+  return AggregatorRegistry.aggregate(merged).metrics()
+}
 
 /**
  * Every metric the gateway has: names and labels are API. Each label is closed (reasons, verdicts, entries of the policy) or
@@ -71,6 +133,11 @@ export class Metrics {
     ])
       counter.inc(0)
     for (const direction of ['up', 'down']) this.tunnelBytes.inc({ direction }, 0)
+  }
+
+  /** Every metric as it stands, as plain data. */
+  async read(): Promise<MetricReading[]> {
+    return (await this.registry.getMetricsAsJSON()) as unknown as MetricReading[]
   }
 
   #counter<L extends string>(name: string, help: string, labelNames: readonly L[] = []): Counter<L> {

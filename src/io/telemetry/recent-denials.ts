@@ -12,7 +12,7 @@ export interface DenialRow {
 }
 
 /** Rows kept; the one that was refused longest ago makes way. */
-const MAX_ROWS = 1_000
+export const MAX_DENIAL_ROWS = 1_000
 
 export class RecentDenials {
   readonly #rows = new Map<string, DenialRow>()
@@ -29,7 +29,7 @@ export class RecentDenials {
       this.#rows.set(key, known)
       return
     }
-    if (this.#rows.size >= MAX_ROWS) {
+    if (this.#rows.size >= MAX_DENIAL_ROWS) {
       const oldest = this.#rows.keys().next()
       if (!oldest.done) this.#rows.delete(oldest.value)
     }

@@ -1,6 +1,6 @@
 import type { AuditEvent, AuditVerdict } from '../../core/audit-event.ts'
 import type { Hint } from '../../core/policy/hints.ts'
-import type { AuditLog } from './audit-log.ts'
+import type { AuditSink } from './audit-log.ts'
 import { ClientNames, type ClientPrivacy } from './client-names.ts'
 import { DeniedHosts } from './denied-hosts.ts'
 import type { Metrics } from './metrics.ts'
@@ -8,11 +8,11 @@ import { RecentDenials } from './recent-denials.ts'
 import { Tallies } from './tallies.ts'
 
 /** What an entry is counted under that a reload has removed. */
-const REMOVED_ENTRY = 'removed'
+export const REMOVED_ENTRY = 'removed'
 
 export interface TelemetryOptions {
   readonly metrics: Metrics
-  readonly audit: AuditLog
+  readonly audit: Pick<AuditSink, 'write'>
   readonly auditEvents: 'all' | 'denied'
   readonly deniedHosts: number
   /** Ids of the entries in force: only these are labels. */
@@ -27,7 +27,7 @@ export type FullAuditEvent = AuditEvent & { readonly client: string }
 export class Telemetry {
   readonly metrics: Metrics
   readonly denials = new RecentDenials()
-  readonly #audit: AuditLog
+  readonly #audit: Pick<AuditSink, 'write'>
   #auditEvents: 'all' | 'denied'
   readonly #deniedHosts: DeniedHosts
   #entries: ReadonlySet<string>

@@ -2,6 +2,7 @@ import { type KeyObject, randomBytes } from 'node:crypto'
 import type { Host } from '../../core/names/authority.ts'
 import type { HostPattern } from '../../core/policy/host-pattern.ts'
 import { err, ok, type Result } from '../../core/result.ts'
+import { type FileReads, readNow } from '../file-reads.ts'
 import { type CaCertificate, chainOf, isSelfSigned, trustAnchors } from './certificate-chain.ts'
 import { constraintsPermit, constraintsPermitAll, type NameConstraints } from './certificate-constraints.ts'
 import {
@@ -42,10 +43,14 @@ const COMMON_NAME_MAX = 64
  * certificate, the chain above it, and other CAs that clients are to trust besides (the next root, before its key is put in place;
  * the last one, until its leaves have gone).
  */
-export async function loadCertificateAuthority(files: CaFiles, now: Date): Promise<Result<CertificateAuthority, CaProblem>> {
-  const certificates = await readCaCertificates(files.caCertificate)
+export async function loadCertificateAuthority(
+  files: CaFiles,
+  now: Date,
+  reads: FileReads = readNow,
+): Promise<Result<CertificateAuthority, CaProblem>> {
+  const certificates = await readCaCertificates(files.caCertificate, reads)
   if (!certificates.ok) return certificates
-  const key = await readCaKey(files)
+  const key = await readCaKey(files, reads)
   if (!key.ok) return key
   const signer = signerFor(certificates.value, key.value, files, now)
   if (!signer.ok) return signer

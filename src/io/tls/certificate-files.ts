@@ -2,6 +2,7 @@ import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { constants, type Stats } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { err, ok, type Result } from '../../core/result.ts'
+import { type FileReads, readNow } from '../file-reads.ts'
 import type { CaCertificate } from './certificate-chain.ts'
 import { readNameConstraints } from './certificate-constraints.ts'
 import { readCertificateFields } from './certificate-reader.ts'
@@ -42,8 +43,11 @@ const CERTIFICATES_MAX = 16
 const RSA_BITS = { min: 2048, max: 8192 } as const
 
 /** Every certificate in the file that is a CA's or the key's own, in the file's order. */
-export async function readCaCertificates(file: string): Promise<Result<readonly CaCertificate[], CaProblem>> {
-  const pem = await readPem(file, checkCertificateFile, `make a CA with \`sallyport ca init\``)
+export async function readCaCertificates(
+  file: string,
+  reads: FileReads = readNow,
+): Promise<Result<readonly CaCertificate[], CaProblem>> {
+  const pem = await reads(file, () => readPem(file, checkCertificateFile, `make a CA with \`sallyport ca init\``))
   if (!pem.ok) return pem
   const blocks = pem.value.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? []
   if (blocks.length === 0)
@@ -61,9 +65,12 @@ export async function readCaCertificates(file: string): Promise<Result<readonly 
 }
 
 /** The signing key: RSA of 2048 to 8192 bits, P-256 or P-384, readable by this user alone. */
-export async function readCaKey({ caCertificate, caKey }: CaFiles): Promise<Result<KeyObject, CaProblem>> {
+export async function readCaKey(
+  { caCertificate, caKey }: CaFiles,
+  reads: FileReads = readNow,
+): Promise<Result<KeyObject, CaProblem>> {
   const remedy = `restore the key of \`${caCertificate}\`, or move that file away and make a new CA with \`sallyport ca init\``
-  const pem = await readPem(caKey, checkKeyFile, remedy)
+  const pem = await reads(caKey, () => readPem(caKey, checkKeyFile, remedy))
   if (!pem.ok) return pem
   if (/-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type:.*ENCRYPTED/m.test(pem.value)) {
     return fail(

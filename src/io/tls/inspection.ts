@@ -3,6 +3,7 @@ import type { SecureContext } from 'node:tls'
 import type { Config } from '../../core/config.ts'
 import type { Host } from '../../core/names/authority.ts'
 import { err, ok, type Result } from '../../core/result.ts'
+import { type FileReads, readNow } from '../file-reads.ts'
 import { type CaProblem, type CertificateAuthority, loadCertificateAuthority } from './certificate-authority.ts'
 import { ContextCache, type ContextCacheOptions } from './context-cache.ts'
 import { originTrust } from './origin-trust.ts'
@@ -32,31 +33,39 @@ export class Inspection {
 }
 
 /** Reads the CA and the roots, or says why there is no inspection. */
-export async function loadInspection({
-  caCertificate,
-  caKey,
-  upstreamCa,
-}: Config['inspection']): Promise<Result<InspectionMaterial, CaProblem>> {
-  const authority = await loadCertificateAuthority({ caCertificate, caKey }, new Date())
+export async function loadInspection(
+  { caCertificate, caKey, upstreamCa }: Config['inspection'],
+  reads: FileReads = readNow,
+): Promise<Result<InspectionMaterial, CaProblem>> {
+  const authority = await loadCertificateAuthority({ caCertificate, caKey }, new Date(), reads)
   if (!authority.ok) return authority
-  const trust = await loadOriginTrust(upstreamCa)
+  const trust = await loadOriginTrust(upstreamCa, reads)
   return trust.ok ? ok({ authority: authority.value, originTrust: trust.value }) : trust
 }
 
 /** Reads the roots that origins are believed by: the system's, and the files of `inspection.upstreamCa`. */
-export async function loadOriginTrust(upstreamCa: readonly string[]): Promise<Result<SecureContext, CaProblem>> {
+export async function loadOriginTrust(
+  upstreamCa: readonly string[],
+  reads: FileReads = readNow,
+): Promise<Result<SecureContext, CaProblem>> {
   const extra: string[] = []
   for (const file of upstreamCa) {
-    try {
-      extra.push(await readFile(file, 'utf8'))
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException
-      return err({ code: 'unreadable', message: `cannot read \`${file}\` of \`inspection.upstreamCa\` (${code})` })
-    }
+    const pem = await reads(file, () => readUpstreamCa(file))
+    if (!pem.ok) return pem
+    extra.push(pem.value)
   }
   try {
     return ok(originTrust(extra))
   } catch {
     return err({ code: 'unreadable', message: '`inspection.upstreamCa` names a file that is not a PEM certificate' })
+  }
+}
+
+async function readUpstreamCa(file: string): Promise<Result<string, CaProblem>> {
+  try {
+    return ok(await readFile(file, 'utf8'))
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    return err({ code: 'unreadable', message: `cannot read \`${file}\` of \`inspection.upstreamCa\` (${code})` })
   }
 }

@@ -1,0 +1,245 @@
+import { hostname } from 'node:os'
+import { getSystemErrorName } from 'node:util'
+import type { Config, Limits } from './core/config.ts'
+import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
+import type { Policy } from './core/policy/policy.ts'
+import { type WorkLeft, wait } from './ending.ts'
+import type { Admission, AdmissionHooks } from './io/proxy/admission.ts'
+import { Dialer } from './io/proxy/dial.ts'
+import { Exchanges } from './io/proxy/exchanges.ts'
+import { Forwarder } from './io/proxy/forward.ts'
+import type { Generation } from './io/proxy/generation.ts'
+import { ProxyListener } from './io/proxy/listener.ts'
+import { OriginPool } from './io/proxy/origin-pool.ts'
+import { isListener } from './io/proxy/own-listener.ts'
+import type { ProxyContext } from './io/proxy/proxy-context.ts'
+import { recheckTunnels } from './io/proxy/recheck.ts'
+import { Resolver, type ResolverOptions } from './io/proxy/resolver.ts'
+import { Tunnels } from './io/proxy/tunnels.ts'
+import { chooseRelay } from './io/relay/choose-relay.ts'
+import type { Relay, RelayKind } from './io/relay/relay.ts'
+import type { AuditSink } from './io/telemetry/audit-log.ts'
+import type { Logger } from './io/telemetry/log.ts'
+import type { Metrics } from './io/telemetry/metrics.ts'
+import type { RecentDenials } from './io/telemetry/recent-denials.ts'
+import { Telemetry } from './io/telemetry/telemetry.ts'
+import type { Settings, SettingsInForce } from './settings-in-force.ts'
+import { VERSION } from './version.ts'
+
+export interface GateOptions {
+  readonly settings: SettingsInForce
+  readonly metrics: Metrics
+  readonly audit: Pick<AuditSink, 'write'>
+  readonly admission: Admission
+  readonly log: Logger
+  /** Names with fixed addresses. */
+  readonly hostsFile: string
+  /** Name in `Via`: unique to the gateway, so that a request that comes back is recognised. */
+  readonly via: string
+  /** Listeners of this gateway beside the gate's own: nobody is led to them. */
+  readonly ownListeners: () => readonly ListenAddress[]
+  /** Client connections that this process may have; without it, what the config says. */
+  readonly connections?: number
+}
+
+/** Has an admission counted. */
+export function countAdmission(metrics: Metrics): Omit<AdmissionHooks, 'limits'> {
+  return {
+    onHit: (limit) => metrics.limitHits.inc({ limit }),
+    onChange: (open) => metrics.tunnelsOpen.set(open),
+  }
+}
+
+/** Everything that carries requests, put together: one of it is a gateway's, or a worker's. */
+export class Gate {
+  readonly tunnels = new Tunnels()
+  readonly #exchanges = new Exchanges()
+  readonly #settings: SettingsInForce
+  readonly #metrics: Metrics
+  readonly #log: Logger
+  readonly #hostsFile: string
+  readonly #ownListeners: () => readonly ListenAddress[]
+  readonly #telemetry: Telemetry
+  readonly #resolver: Resolver
+  readonly #pool: OriginPool
+  readonly #admission: Admission
+  readonly #relay: Relay
+  readonly #proxy: ProxyListener
+  #connections: number | undefined
+  #bound: ListenAddress | undefined
+  #refusesNew = false
+
+  constructor({ settings, metrics, audit, admission, log, hostsFile, via, ownListeners, connections }: GateOptions) {
+    this.#settings = settings
+    this.#metrics = metrics
+    this.#log = log
+    this.#hostsFile = hostsFile
+    this.#ownListeners = ownListeners
+    this.#connections = connections
+    const { config } = this.#generation
+    this.#telemetry = new Telemetry({ metrics, audit, ...telemetrySettings(settings.settings) })
+    this.#resolver = new Resolver(this.#resolverOptions(config))
+    this.#pool = new OriginPool(() => this.#generation.config.limits.originKeepAliveSeconds * 1000)
+    this.#admission = admission
+    this.#relay = chooseRelay(config.relay, {
+      onTaken: (tunnels) => this.#proxy.handedOver(tunnels),
+      onTrouble: (errno) => log.error({ errno: getSystemErrorName(-errno) }, 'the kernel relay had to give a tunnel up'),
+      onStandIn: (because) => log.warn({ because }, 'no kernel relay; the portable relay runs'),
+    })
+    metrics.buildInfo.set({ version: VERSION, node: process.version, relay: this.#relay.kind }, 1)
+    const context = this.#context(via)
+    this.#proxy = new ProxyListener('proxy', context, new Forwarder(context, this.#pool), this.#limits())
+  }
+
+  /** Binds; throws what the system says. */
+  async start(address: ListenAddress): Promise<ListenAddress> {
+    this.#bound = await this.#proxy.start(address)
+    return this.#bound
+  }
+
+  /** Goes by the settings that have come into force; no connection is dropped but the tunnels that they would not open. */
+  adopt(before: Generation): void {
+    const generation = this.#generation
+    const { config } = generation
+    this.#proxy.limit(this.#limits())
+    this.#telemetry.configure(telemetrySettings(this.#settings.settings))
+    if (JSON.stringify(before.config.dns) !== JSON.stringify(config.dns))
+      this.#resolver.reconfigure(this.#resolverOptions(config))
+    this.#pool.retire(generation.number)
+    this.#forgetEntries(before.policy)
+    if (config.reload.tunnels === 'recheck') void this.#recheck(generation)
+  }
+
+  /** Calls back after each client connection that is accepted. */
+  onConnection(callback: () => void): void {
+    this.#proxy.onConnection(callback)
+  }
+
+  /** Takes so many client connections from now on; those there are stay. */
+  limitConnections(connections: number): void {
+    this.#connections = connections
+    this.#proxy.limit(this.#limits())
+  }
+
+  get connections(): number {
+    return this.#proxy.connections
+  }
+
+  /** What moves the bytes of tunnels. */
+  get relay(): RelayKind {
+    return this.#relay.kind
+  }
+
+  get tunnelsOpen(): number {
+    return this.#admission.tunnelsOpen
+  }
+
+  get denials(): RecentDenials {
+    return this.#telemetry.denials
+  }
+
+  /** Stops listening, and refuses what still comes on connections there are. */
+  refuseNew(): WorkLeft {
+    this.#refusesNew = true
+    this.#proxy.stop()
+    return { tunnels: this.tunnels.size, requests: this.#exchanges.size }
+  }
+
+  /** Resolves once every request has its line. */
+  settled(): Promise<void> {
+    return this.#exchanges.settled()
+  }
+
+  /** Ends at once: open tunnels are closed, with their audit lines. */
+  async close(): Promise<void> {
+    this.refuseNew()
+    this.tunnels.endAll('drain')
+    await Promise.race([this.tunnels.empty(), wait(CLOSE_MS)])
+    this.#relay.close()
+    this.#proxy.destroy()
+    // What was under way learns of its end from its sockets, and leaves its line in the audit log then.
+    await Promise.race([this.#exchanges.settled(), wait(CLOSE_MS)])
+    this.#pool.retire(0)
+    this.#resolver.close()
+  }
+
+  get #generation(): Generation {
+    return this.#settings.generation
+  }
+
+  #listeners(): readonly ListenAddress[] {
+    return this.#bound === undefined ? this.#ownListeners() : [this.#bound, ...this.#ownListeners()]
+  }
+
+  #limits(): Limits {
+    const { limits } = this.#generation.config
+    return this.#connections === undefined ? limits : { ...limits, connections: this.#connections }
+  }
+
+  async #recheck(generation: Generation): Promise<void> {
+    const closed = await recheckTunnels(this.tunnels, generation, () => this.#generation === generation)
+    if (closed > 0) this.#log.info({ closed, hash: generation.policy.hash }, 'closed tunnels that the new policy does not allow')
+  }
+
+  #resolverOptions({ dns }: Config): ResolverOptions {
+    return {
+      ...dns,
+      servers: dns.servers.map(formatListenAddress),
+      hostsFile: this.#hostsFile,
+      onLookup: (outcome) => this.#telemetry.countLookup(outcome),
+    }
+  }
+
+  /** Series of entries that are gone would pile up with every reload. */
+  #forgetEntries({ entries }: Policy): void {
+    const kept = idsOf(this.#generation.policy)
+    for (const { id, feature = 'rules' } of entries) {
+      if (kept.has(id)) continue
+      this.#metrics.entryHits.remove({ entry: id, feature })
+      for (const direction of ['up', 'down']) this.#metrics.entryBytes.remove({ entry: id, direction })
+    }
+  }
+
+  #context(via: string): ProxyContext {
+    const dialer = new Dialer({
+      resolver: this.#resolver,
+      rawDial: this.#relay.dial,
+      dialMs: () => this.#generation.config.limits.dialSeconds * 1000,
+      isOwnListener: (address, port) => isListener(this.#listeners(), address, port),
+      onDialled: (outcome, seconds) => this.#metrics.dialSeconds.observe({ outcome }, seconds),
+    })
+    return {
+      generation: () => this.#generation,
+      dialer,
+      relay: this.#relay,
+      telemetry: this.#telemetry,
+      admission: this.#admission,
+      tunnels: this.tunnels,
+      exchanges: this.#exchanges,
+      log: this.#log,
+      gateway: hostname(),
+      via,
+      isDraining: () => this.#refusesNew,
+    }
+  }
+}
+
+/** Where names have fixed addresses: everywhere but in tests. */
+export const HOSTS_FILE = '/etc/hosts'
+
+/** How long closed tunnels may take to flush their last bytes. */
+const CLOSE_MS = 2_000
+
+function idsOf({ entries }: Policy): ReadonlySet<string> {
+  return new Set(entries.map(({ id }) => id))
+}
+
+function telemetrySettings({ config, policy, auditKey }: Settings) {
+  const { audit, metrics } = config
+  return {
+    auditEvents: audit.events,
+    deniedHosts: metrics.deniedHosts,
+    entries: idsOf(policy),
+    clients: { shown: audit.clients, key: auditKey },
+  }
+}

@@ -1,0 +1,171 @@
+import type { Config } from './core/config.ts'
+import { inspectedHosts } from './core/policy/inspected-hosts.ts'
+import type { Policy } from './core/policy/policy.ts'
+import type { Result } from './core/result.ts'
+import type { RecordedReads } from './io/file-reads.ts'
+import type { Generation } from './io/proxy/generation.ts'
+import type { Logger } from './io/telemetry/log.ts'
+import type { Metrics } from './io/telemetry/metrics.ts'
+import { Inspection, type InspectionMaterial } from './io/tls/inspection.ts'
+import { VERSION } from './version.ts'
+
+/** What can change while the gateway runs, as one. */
+export interface Settings {
+  readonly config: Config
+  readonly policy: Policy
+  /** Absent without a usable CA. */
+  readonly inspection?: InspectionMaterial | undefined
+  /** Bearer token of the admin API; absent where none is configured. */
+  readonly adminToken?: string | undefined
+  /** Key of the clients' pseudonyms in the audit log; absent where none is configured. */
+  readonly auditKey?: string | undefined
+  /** What the files said, so that workers load the same whatever stands in them by then; absent where there are none. */
+  readonly reads?: RecordedReads | undefined
+}
+
+/** Gives the settings as they are in the files now, or everything that is wrong with them, a line each. */
+export type SettingsSource = () => Promise<Result<Settings, readonly string[]>>
+
+/** What came of a reload. */
+export type ReloadReport =
+  | {
+      readonly outcome: 'loaded'
+      readonly policyHash: string
+      /** Keys whose change waits for a restart. */
+      readonly restartRequired: readonly string[]
+    }
+  | { readonly outcome: 'failed'; readonly problems: readonly string[] }
+
+/** The settings in force, what became of the last reload, and what log, metrics and probes are told of both. */
+export class SettingsInForce {
+  readonly #metrics: Metrics
+  readonly #log: Logger
+  #generation: Generation
+  #settings: Settings
+  /** Problems of a reload that failed, until one succeeds. */
+  #failure: readonly string[] | undefined
+  #restartRequired: readonly string[] = []
+  #reportModeSince: number | undefined
+
+  constructor(settings: Settings, metrics: Metrics, log: Logger) {
+    this.#metrics = metrics
+    this.#log = log
+    this.#settings = settings
+    this.#generation = this.#generationOf(settings, 1)
+    this.#describe()
+  }
+
+  get generation(): Generation {
+    return this.#generation
+  }
+
+  get settings(): Settings {
+    return this.#settings
+  }
+
+  /** Why settings that are right in themselves cannot follow those in force. */
+  objectionTo({ inspection, policy }: Settings): string | undefined {
+    if (inspection !== undefined || this.#generation.inspection === undefined || inspectedHosts(policy).length === 0)
+      return undefined
+    return 'the CA of the inspection cannot be used any more; `sallyport check` says why'
+  }
+
+  /** The last good settings stay in force, and everybody who looks is told. */
+  refuse(problems: readonly string[]): ReloadReport {
+    this.#failure = problems
+    this.#metrics.policyReloads.inc({ outcome: 'failed' })
+    this.#metrics.policyCurrent.set(0)
+    this.#log.error({ problems, hash: this.#generation.policy.hash }, 'reload failed; the policy in force stays')
+    return { outcome: 'failed', problems }
+  }
+
+  /** Puts settings in force: the generation that they replace. */
+  swap(settings: Settings): Generation {
+    const before = this.#generation
+    this.#generation = this.#generationOf(settings, before.number + 1)
+    this.#settings = settings
+    this.#failure = undefined
+    this.#restartRequired = restartRequired(before.config, settings.config, this.#restartRequired)
+    this.#describe()
+    return before
+  }
+
+  /** Tells that a reload has put settings in force. */
+  reportLoaded(): ReloadReport {
+    const { hash, mode, entries } = this.#generation.policy
+    const restartRequired = this.#restartRequired
+    this.#metrics.policyReloads.inc({ outcome: 'ok' })
+    this.#log.info({ hash, mode, entries: entries.length, restartRequired }, 'reloaded')
+    return { outcome: 'loaded', policyHash: hash, restartRequired }
+  }
+
+  /** Lines for `/readyz`. */
+  readinessLines(): string[] {
+    const { policy } = this.#generation
+    const lines = [`policy ${policy.hash}, ${policy.mode}, ${policy.entries.length} entries`]
+    // A bad file must not empty the load balancer: it is told here and the gateway stays ready.
+    if (this.#failure !== undefined) lines.push(`the files do not load, this policy stays in force: ${this.#failure.join('; ')}`)
+    if (this.#restartRequired.length > 0) lines.push(`restart required for: ${this.#restartRequired.join(', ')}`)
+    return lines
+  }
+
+  /** What `/api/v1/status` says of the program and its policy. */
+  status() {
+    const { policy } = this.#generation
+    return {
+      version: VERSION,
+      node: process.version,
+      policy: {
+        hash: policy.hash,
+        mode: policy.mode,
+        cloud: policy.cloud,
+        editions: policy.editions,
+        entries: policy.entries.length,
+      },
+      reload: { failure: this.#failure ?? null, restartRequired: this.#restartRequired },
+    }
+  }
+
+  #generationOf({ config, policy, inspection }: Settings, number: number): Generation {
+    return { number, config, policy, inspection: inspection && this.#inspection(inspection, config) }
+  }
+
+  #inspection(material: InspectionMaterial, config: Config): Inspection {
+    const { certificatesMinted, certificateCacheHits } = this.#metrics
+    return new Inspection(material, {
+      maxEntries: config.inspection.certificates,
+      now: () => new Date(),
+      onMint: () => certificatesMinted.inc(),
+      onHit: () => certificateCacheHits.inc(),
+    })
+  }
+
+  #describe(): void {
+    const { policy, config, inspection } = this.#generation
+    const metrics = this.#metrics
+    metrics.policyInfo.reset()
+    metrics.policyEntries.reset()
+    metrics.policyInfo.set({ hash: policy.hash, mode: policy.mode, cloud: policy.cloud }, 1)
+    metrics.policyLoadedTimestamp.set(Math.floor(Date.now() / 1000))
+    metrics.policyCurrent.set(1)
+    for (const outcome of ['ok', 'failed']) metrics.policyReloads.inc({ outcome }, 0)
+    this.#reportModeSince = policy.mode === 'report' ? (this.#reportModeSince ?? Math.floor(Date.now() / 1000)) : undefined
+    metrics.reportModeSince.set(this.#reportModeSince ?? 0)
+    metrics.caExpiryTimestamp.set(inspection === undefined ? 0 : Math.floor(inspection.authority.notAfter.getTime() / 1000))
+    metrics.tunnelsLimit.set(config.limits.tunnels)
+    for (const { feature = 'rules' } of policy.entries) metrics.policyEntries.inc({ feature })
+  }
+}
+
+/** Keys that are read once, at start: those that changed now, and those that wait already. */
+function restartRequired(before: Config, after: Config, waiting: readonly string[]): string[] {
+  const changed = [
+    ...Object.keys(after.listen).map(
+      (name) => [`listen.${name}`, (config: Config) => Object.entries(config.listen).find(([key]) => key === name)] as const,
+    ),
+    ['workers', (config: Config) => config.workers] as const,
+    ['stateDirectory', (config: Config) => config.stateDirectory] as const,
+    ['relay', (config: Config) => config.relay] as const,
+  ].filter(([, read]) => JSON.stringify(read(before)) !== JSON.stringify(read(after)))
+  return [...new Set([...waiting, ...changed.map(([key]) => key)])]
+}
