@@ -1,4 +1,4 @@
-import { NOT_AVAILABLE_YET } from '../core/config.ts'
+import { NOT_AVAILABLE_YET } from '../core/config/not-available-yet.ts'
 import { code, markdownTable } from './doc-blocks.ts'
 
 /** As much of a JSON Schema (draft-07) as the reference tells. */

@@ -31,7 +31,7 @@ const PARTS: Readonly<Record<string, Part>> = {
     why: 'a decision must be reproducible from the policy and the request alone',
   },
   settings: {
-    files: /^src\/core\/(config|listen-address|audit-event|audit-record)\.ts$/,
+    files: /^src\/core\/(config\/[a-z-]+|config|listen-address|audit-event|audit-record)\.ts$/,
     mayUse: ['base', 'names', 'policy'],
     why: 'the config and the audit event are schemas over the words of the core',
   },

@@ -1,4 +1,4 @@
-import { NOT_AVAILABLE_YET } from '../../core/config.ts'
+import { NOT_AVAILABLE_YET } from '../../core/config/not-available-yet.ts'
 import { quote } from '../../core/names/quote.ts'
 import { didYouMean, type Problem, problem } from '../../core/problem.ts'
 import type { z } from '../../core/schema.ts'

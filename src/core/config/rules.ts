@@ -1,0 +1,40 @@
+import { PROTOCOLS } from '../policy/entry.ts'
+import { parseHostPattern } from '../policy/host-pattern.ts'
+import { parsePathPattern } from '../policy/path-pattern.ts'
+import { z } from '../schema.ts'
+import { cidr, name, parsed, port } from './fields.ts'
+
+export const ruleSchema = z.strictObject({
+  name: name.describe('unique; the entry id becomes `rule/NAME`'),
+  hosts: z
+    .array(parsed(parseHostPattern, 'a host, `*.suffix` or `*suffix`'))
+    .min(1)
+    .describe('`pypi.org`, `*.example.com` (any depth under it), `*example.com` (that and any depth under it), or an IP literal'),
+  ports: z.array(port).min(1).optional().describe('an allow rule without ports means 80 and 443, a deny rule every port'),
+  protocol: z
+    .enum(PROTOCOLS)
+    .optional()
+    .describe('what a tunnel may carry: `http` (default on port 80), `tls` (default elsewhere) or `any`'),
+  paths: z
+    .array(parsed(parsePathPattern, 'a path'))
+    .min(1)
+    .optional()
+    .describe('`/a/b/*` is everything under it, `*` elsewhere stands within one segment'),
+  methods: z
+    .array(z.string().regex(/^[A-Z][A-Z-]*$/, 'a method is written in capitals'))
+    .min(1)
+    .optional()
+    .describe('only these HTTP methods'),
+  inspect: z
+    .literal('always')
+    .optional()
+    .describe('end TLS here although no path or method needs it, so that the Host inside is checked too'),
+  action: z.enum(['allow', 'deny']).default('allow').describe('a matching deny rule beats every allow'),
+  mode: z.literal('report').optional().describe('of a deny rule: only report what it would refuse'),
+  quiet: z
+    .boolean()
+    .optional()
+    .describe('of a deny rule: what it refuses is expected, so it is logged as ever and counted apart, where no alert looks'),
+  destinations: z.array(cidr).min(1).optional().describe('ranges outside the public internet that these hosts may resolve into'),
+})
+export type Rule = z.output<typeof ruleSchema>
