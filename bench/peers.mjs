@@ -103,10 +103,10 @@ const tinyproxy = {
   keepsClients: false,
   command(base, port, { ports }) {
     const folder = folderFor(base, this.name)
-    const escape = (name) => name.replaceAll('.', '\\.')
+    const escaped = (name) => name.replaceAll('.', '\\.')
     const patterns = [
-      ...[ORIGIN_NAME, ...NAMES].map((name) => `^${escape(name)}$`),
-      ...SUFFIXES.map((suffix) => `\\.${escape(suffix)}$`),
+      ...[ORIGIN_NAME, ...NAMES].map((name) => `^${escaped(name)}$`),
+      ...SUFFIXES.map((suffix) => `\\.${escaped(suffix)}$`),
     ]
     writeFileSync(join(folder, 'filter'), `${patterns.join('\n')}\n`)
     writeFileSync(

@@ -121,7 +121,8 @@ export class Telemetry {
   }
 
   #countHit(entry: string, feature: string): void {
-    const hits = this.#entryHits.find(entry) ?? this.#entryHits.begin(entry, { entry, feature })
+    const key = `${entry} ${feature}`
+    const hits = this.#entryHits.find(key) ?? this.#entryHits.begin(key, { entry, feature })
     hits.count++
   }
 
