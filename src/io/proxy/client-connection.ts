@@ -35,25 +35,34 @@ export class ClientConnection {
   readonly client: IpAddress
   readonly clientPort: number
   readonly session: HttpSession | undefined
-  /** Requests whose answers are not finished, in the order they came. */
-  readonly requests = new Set<PendingRequest>()
+  #requests: Set<PendingRequest> | undefined
   /** The request read last; its body may still be arriving, even after its answer. */
   newest: PendingRequest | undefined
   /** Nothing more is read as a request: the last answer has been given, or the connection became a tunnel. */
   closing = false
 
-  constructor(
-    socket: Socket,
-    listener: string,
-    outer?: { readonly connection: ClientConnection; readonly session: HttpSession },
-  ) {
+  private constructor(socket: Socket, listener: string, client: IpAddress, clientPort: number, session?: HttpSession) {
     this.socket = socket
     this.listener = listener
-    this.session = outer?.session
-    const address = outer?.connection.client ?? parseIp(socket.remoteAddress?.replace(/%.*$/, '') ?? '')
+    this.session = session
+    this.client = unmapped(client)
+    this.clientPort = clientPort
+  }
+
+  static accepted(socket: Socket, listener: string): ClientConnection {
     // A peer that has gone before it was accepted has no address; it matches no range that anybody would allow.
-    this.client = unmapped(address ?? NO_ADDRESS)
-    this.clientPort = outer?.connection.clientPort ?? socket.remotePort ?? 0
+    const client = parseIp(socket.remoteAddress?.replace(/%.*$/, '') ?? '') ?? NO_ADDRESS
+    return new ClientConnection(socket, listener, client, socket.remotePort ?? 0)
+  }
+
+  /** What was found inside another. */
+  static inside(socket: Socket, { listener, client, clientPort }: ClientConnection, session: HttpSession): ClientConnection {
+    return new ClientConnection(socket, listener, client, clientPort, session)
+  }
+
+  /** One that has no socket of Node's: it is at the door, and mostly stays without one. */
+  static atDoor(listener: string, client: IpAddress, clientPort: number): ClientConnection {
+    return new ClientConnection(HANDED_OVER, listener, client, clientPort)
   }
 
   /** The relay has the socket: nobody gets at it through this record, and it need not be kept for as long as the tunnel is. */
@@ -61,9 +70,15 @@ export class ClientConnection {
     this.socket = HANDED_OVER
   }
 
+  /** Requests whose answers are not finished, in the order they came. */
+  get requests(): Set<PendingRequest> {
+    this.#requests ??= new Set()
+    return this.#requests
+  }
+
   /** How many requests wait for their answers to be finished. */
   get pending(): number {
-    return this.requests.size
+    return this.#requests?.size ?? 0
   }
 }
 

@@ -8,19 +8,25 @@ import type { Answer } from '../../core/wire/answer.ts'
 import { asksForWebSocket, withoutUpgrade } from '../../core/wire/fields.ts'
 import type { RequestHead, WireProblem } from '../../core/wire/request-head.ts'
 import { listen } from '../listen.ts'
+import type { Door } from '../relay/door.ts'
 import { ClientConnection, type PendingRequest } from './client-connection.ts'
 import { answerWithFile, asksForFile } from './client-files.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
 import { KEEP_ALIVE_PROBE_MS } from './dial.ts'
 import { Exchange } from './exchange.ts'
 import type { Forwarder } from './forward.ts'
+import { HeldBytes } from './held-bytes.ts'
 import { Http2Inside } from './http2-inside.ts'
-import { headOf } from './judge.ts'
+import { type Allowed, headOf } from './judge.ts'
 import { wireProblemOf } from './parser-error.ts'
 import type { ProxyContext } from './proxy-context.ts'
+import { ProxyDoor } from './proxy-door.ts'
 import { Http1Responder } from './responder.ts'
-import { openTunnel } from './tunnel.ts'
+import { openPlaced, openTunnel } from './tunnel.ts'
 import { forwardWebSocket } from './websocket.ts'
+
+/** How often connections are counted that the door closed for the limit. */
+const DROP_CHECK_MS = 500
 
 /** How often Node looks for heads that are overdue. */
 const HEAD_CHECK_MS = 500
@@ -40,6 +46,9 @@ export class ProxyListener {
   #onConnection: (() => void) | undefined
   #maxConnections: number
   #handedOver = 0
+  /** Where connections come in that Node does not accept. */
+  #door: Door | undefined
+  #dropCheck: NodeJS.Timeout | undefined
 
   constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits) {
     this.name = name
@@ -84,6 +93,11 @@ export class ProxyListener {
   }
 
   #boundConnections(): void {
+    if (this.#door !== undefined) {
+      const dropped = this.#door.limit(this.#maxConnections - this.#connections.size)
+      if (dropped > 0) this.#context.telemetry.metrics.limitHits.inc({ limit: 'connections' }, dropped)
+      return
+    }
     const left = this.#maxConnections - this.#handedOver
     // To Node 20 nought is no bound at all.
     this.#server.maxConnections = left > 0 ? left : -1
@@ -107,15 +121,44 @@ export class ProxyListener {
     return this.#connections.size + this.#handedOver
   }
 
-  /** Binds; throws what the system says. */
-  async start(address: ListenAddress): Promise<ListenAddress> {
+  /** Binds, and accepts without Node where the relay can and that is wanted; throws what the system says. */
+  async start(address: ListenAddress, withDoor = false): Promise<ListenAddress> {
+    const { door } = this.#context.relay
+    if (withDoor && door !== undefined) return this.#openDoor(door, address)
     const bound = await listen(this.#server, address)
     this.#server.on('error', (error) => this.#context.log.error({ listener: this.name, err: error }, 'listener failed'))
     return bound
   }
 
+  async #openDoor(door: Door, address: ListenAddress): Promise<ListenAddress> {
+    this.#door = door
+    this.#boundConnections()
+    const bound = await new ProxyDoor({
+      listener: this.name,
+      context: this.#context,
+      door,
+      exchange: (connection) => this.#exchange(connection, 'connect'),
+      onStranger: (socket) => this.#server.emit('connection', socket),
+      onHanded: (exchange, ruling, early) => this.#onHanded(exchange, ruling, early),
+    }).open(address)
+    // Node's server listens nowhere, and looks for overdue heads only once it has been told that it does.
+    this.#server.emit('listening')
+    this.#dropCheck = setInterval(() => this.#boundConnections(), DROP_CHECK_MS).unref()
+    return bound
+  }
+
+  #onHanded(exchange: Exchange, ruling: Allowed, early: Buffer): void {
+    const { connection } = exchange
+    connection.closing = true
+    this.#own(connection)
+    const held = new HeldBytes(connection.socket, early, exchange.generation.config.limits.heldBytes)
+    this.#carry(exchange, openPlaced(this.#context, exchange, ruling, held, this.#serveInside))
+  }
+
   /** Accepts no more connections, and closes those that wait for a request. */
   stop(): void {
+    this.#door?.close()
+    clearInterval(this.#dropCheck)
     this.#server.close()
     this.#server.closeIdleConnections()
     this.#http2.stop()
@@ -132,7 +175,7 @@ export class ProxyListener {
     server.on('connection', (socket: Socket) => {
       // A connection that is given back to the parser comes here once more.
       if (this.#connections.has(socket)) return
-      this.#own(new ClientConnection(socket, this.name))
+      this.#own(ClientConnection.accepted(socket, this.name))
       this.#onConnection?.()
     })
     server.on('drop', () => this.#context.telemetry.metrics.limitHits.inc({ limit: 'connections' }))
@@ -177,14 +220,20 @@ export class ProxyListener {
   #own(connection: ClientConnection): void {
     const { socket } = connection
     this.#connections.set(socket, connection)
-    socket.on('close', () => this.#connections.delete(socket))
+    if (this.#door !== undefined) this.#boundConnections()
+    socket.on('close', () => this.#disown(socket))
     // Until somebody else owns the socket, an error on it ends it and nothing more.
     socket.on('error', destroyThis)
   }
 
+  #disown(socket: Socket): void {
+    this.#connections.delete(socket)
+    if (this.#door !== undefined) this.#boundConnections()
+  }
+
   /** One that has closed meanwhile has a record for what is still said of it, and no other trace. */
   #connection(socket: Socket): ClientConnection {
-    return this.#connections.get(socket) ?? new ClientConnection(socket, this.name)
+    return this.#connections.get(socket) ?? ClientConnection.accepted(socket, this.name)
   }
 
   #exchange(connection: ClientConnection, kind: RequestKind): Exchange {

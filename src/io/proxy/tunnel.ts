@@ -5,6 +5,7 @@ import { letsThrough } from '../../core/policy/enforce.ts'
 import { judgeHello } from '../../core/policy/judge-opening.ts'
 import { err, type Result } from '../../core/result.ts'
 import { ACCESS_DENIED_ALERT } from '../../core/wire/client-hello.ts'
+import type { RequestHead } from '../../core/wire/request-head.ts'
 import type { RawConnection } from '../relay/raw-connection.ts'
 import type { Inspection } from '../tls/inspection.ts'
 import { type ClientHandshakeCause, interceptTls } from '../tls/intercept.ts'
@@ -19,9 +20,9 @@ import { type OpeningVerdict, TlsOpening } from './opening.ts'
 import type { ProxyContext } from './proxy-context.ts'
 
 /** RFC 9110 section 9.3.6: a 2xx to CONNECT has neither body nor framing. */
-const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n'
+export const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n'
 
-const TLS_HANDSHAKE = 22
+export const TLS_HANDSHAKE = 22
 
 /**
  * Some clients (Node, GnuTLS) look at the certificate once the handshake is done: one that leaves so soon after it, without a
@@ -61,25 +62,37 @@ export async function openTunnel(
   if (admitted instanceof Promise) hold()
   const barred = admitted instanceof Promise ? await admitted : admitted
   if (barred !== undefined) return refuse(barred)
-  const ruling = judgeConnect(exchange, req)
+  const ruling = judgeConnect(exchange, headOf(req))
   if (!ruling.ok) return refuse(ruling.error)
   const place = context.admission.takeTunnel(client.text)
   if (place instanceof Promise) hold()
   const full = place instanceof Promise ? await place : place
   if (full !== undefined) return refuse({ reason: full })
-  const tunnel = new Tunnel(context, exchange, ruling.value, hold(), serveHttp)
+  return openPlaced(context, exchange, ruling.value, hold(), serveHttp)
+}
+
+/** The rest of that life, of a tunnel that has its place. */
+export async function openPlaced(
+  context: ProxyContext,
+  exchange: Exchange,
+  ruling: Allowed,
+  held: HeldBytes,
+  serveHttp: ServeHttp,
+): Promise<void> {
+  const tunnel = new Tunnel(context, exchange, ruling, held, serveHttp)
   try {
     await tunnel.open()
   } finally {
     if (!tunnel.isCarried) {
       context.tunnels.remove(exchange.id)
-      context.admission.releaseTunnel(client.text)
+      context.admission.releaseTunnel(exchange.connection.client.text)
     }
   }
 }
 
-function judgeConnect(exchange: Exchange, req: IncomingMessage): Result<Allowed, Refusal> {
-  const judged = judgeHead(exchange, headOf(req))
+/** What the head of a CONNECT asks for, and whether the policy allows it. */
+export function judgeConnect(exchange: Exchange, head: RequestHead): Result<Allowed, Refusal> {
+  const judged = judgeHead(exchange, head)
   if (!judged.ok) return judged
   const { target } = judged.value
   if (target.form !== 'authority') return err({ reason: 'malformed_request', detail: 'CONNECT without an authority' })
@@ -267,7 +280,7 @@ class Tunnel {
       if (this.#held.ended) inside.destroySoon()
       else if (early.length > 0) inside.unshift(early)
     }
-    if (!inside.destroyed) this.#serveHttp(new ClientConnection(inside, connection.listener, { connection, session }))
+    if (!inside.destroyed) this.#serveHttp(ClientConnection.inside(inside, connection, session))
     return done
   }
 }
