@@ -92,6 +92,7 @@ static void gone(struct relay_engine *engine, struct tunnel *tunnel) {
 
 /* More room for what is held; the bytes were read into the engine's buffer. */
 static bool keep(struct tunnel *tunnel, const uint8_t *bytes, uint32_t count) {
+  if (count == 0) return true;
   struct direction *up = &tunnel->direction[CLIENT];
   uint8_t *held = realloc(up->held, up->pending + count);
   if (held == NULL) return false;
@@ -178,8 +179,8 @@ void door_on_listener(struct relay_engine *engine) {
     }
     uint32_t clients = atomic_load_explicit(&engine->clients, memory_order_relaxed);
     if (clients >= atomic_load_explicit(&engine->client_limit, memory_order_relaxed)) {
-      close(fd);
       atomic_fetch_add_explicit(&engine->dropped, 1, memory_order_relaxed);
+      close(fd);
       continue;
     }
     admit(engine, fd, &peer);
@@ -343,8 +344,9 @@ static void stop_listening(struct relay_engine *engine) {
   if (engine->listen_fd >= 0) {
     (void)epoll_ctl(engine->epoll_fd, EPOLL_CTL_DEL, engine->listen_fd, NULL);
     close(engine->listen_fd);
-    close(engine->reserve_fd);
-    engine->listen_fd = engine->reserve_fd = -1;
+    engine->listen_fd = -1;
+    if (engine->reserve_fd >= 0) close(engine->reserve_fd);
+    engine->reserve_fd = -1;
   }
   while (engine->silent.first != NULL) discard(engine, engine->silent.first, false);
 }
@@ -357,7 +359,6 @@ static void begin_listening(struct relay_engine *engine, int fd) {
   (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &after, sizeof after);
   struct epoll_event event = {.events = EPOLLIN, .data.u64 = EVENT_LISTENER};
   engine->listen_fd = fd;
-  engine->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   (void)epoll_ctl(engine->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
@@ -398,7 +399,8 @@ void door_stop(struct relay_engine *engine) {
   struct tunnel *tunnel;
   stop_listening(engine);
   if (engine->offered_fd >= 0) close(engine->offered_fd);
-  engine->offered_fd = -1;
+  if (engine->reserve_fd >= 0) close(engine->reserve_fd);
+  engine->offered_fd = engine->reserve_fd = -1;
   while ((tunnel = queue_shift(&engine->commanded)) != NULL) tunnel->door->commanded = false;
   for (uint32_t i = 0; i < engine->slot_count; i++) {
     tunnel = engine->slots[i].tunnel;
@@ -442,6 +444,7 @@ int relay_listen(struct relay_engine *engine, int fd, const void *established, u
     engine->established = copy;
     engine->established_bytes = count;
     engine->offered_fd = fd;
+    engine->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   }
   bool must = failed == 0 && engine_must_wake(engine);
   pthread_mutex_unlock(&engine->lock);
