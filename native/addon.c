@@ -362,6 +362,13 @@ static napi_value limit_clients_method(napi_env env, napi_callback_info info) {
   return number(env, (double)relay_take_dropped(context->engine));
 }
 
+/* clients() */
+static napi_value clients_method(napi_env env, napi_callback_info info) {
+  size_t count = 0;
+  struct context *context = context_of(env, info, &count, NULL);
+  return number(env, context->engine == NULL ? 0 : relay_clients(context->engine));
+}
+
 /* An answer is short: what does not fit is a bug of the caller's. */
 #define REPLY_BYTES (16u * 1024)
 
@@ -468,6 +475,7 @@ static bool add_door_methods(napi_env env, napi_value object, struct context *co
   return add_method(env, object, "listen", listen_method, context) &&
          add_method(env, object, "stopListening", stop_listening_method, context) &&
          add_method(env, object, "limitClients", limit_clients_method, context) &&
+         add_method(env, object, "clients", clients_method, context) &&
          add_method(env, object, "reply", reply_method, context) && add_method(env, object, "connect", connect_method, context) &&
          add_method(env, object, "carry", carry_method, context) && add_method(env, object, "more", more_method, context) &&
          add_method(env, object, "take", take_method, context);

@@ -465,6 +465,10 @@ void relay_limit_clients(struct relay_engine *engine, uint32_t limit) {
   atomic_store_explicit(&engine->client_limit, limit, memory_order_relaxed);
 }
 
+uint32_t relay_clients(const struct relay_engine *engine) {
+  return atomic_load_explicit(&engine->clients, memory_order_relaxed);
+}
+
 uint64_t relay_take_dropped(struct relay_engine *engine) {
   return atomic_exchange_explicit(&engine->dropped, 0, memory_order_relaxed);
 }

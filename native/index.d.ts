@@ -157,6 +157,8 @@ export interface Relay {
    * @returns how many were closed for that since the last call
    */
   limitClients(clients: number): number
+  /** Client connections that there are, at the door and relayed. */
+  clients(): number
   /**
    * Sends Latin-1 text (below 16 KiB; empty: nothing), ends this side, reads on for at most 64 KiB or a second, and closes.
    *

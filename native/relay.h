@@ -190,6 +190,7 @@ int relay_listen(struct relay_engine *engine, int fd, const void *established, u
 void relay_stop_listening(struct relay_engine *engine);
 /* Clients' connections at once, those that are relayed among them. One above is accepted, closed and counted. */
 void relay_limit_clients(struct relay_engine *engine, uint32_t limit);
+uint32_t relay_clients(const struct relay_engine *engine);
 /* How many were closed for that since the last call. */
 uint64_t relay_take_dropped(struct relay_engine *engine);
 

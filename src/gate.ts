@@ -93,7 +93,7 @@ export class Gate {
 
   /** Binds; throws what the system says. */
   async start(address: ListenAddress): Promise<ListenAddress> {
-    this.#bound = await this.#proxy.start(address, this.#connections === undefined)
+    this.#bound = await this.#proxy.start(address)
     return this.#bound
   }
 

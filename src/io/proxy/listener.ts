@@ -9,6 +9,7 @@ import { asksForWebSocket, withoutUpgrade } from '../../core/wire/fields.ts'
 import type { RequestHead, WireProblem } from '../../core/wire/request-head.ts'
 import { listen } from '../listen.ts'
 import type { Door } from '../relay/door.ts'
+import { beforeReading } from '../telemetry/tallies.ts'
 import { ClientConnection, type PendingRequest } from './client-connection.ts'
 import { answerWithFile, asksForFile } from './client-files.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
@@ -24,9 +25,6 @@ import { ProxyDoor } from './proxy-door.ts'
 import { Http1Responder } from './responder.ts'
 import { openPlaced, openTunnel } from './tunnel.ts'
 import { forwardWebSocket } from './websocket.ts'
-
-/** How often connections are counted that the door closed for the limit. */
-const DROP_CHECK_MS = 500
 
 /** How often Node looks for heads that are overdue. */
 const HEAD_CHECK_MS = 500
@@ -48,7 +46,7 @@ export class ProxyListener {
   #handedOver = 0
   /** Where connections come in that Node does not accept. */
   #door: Door | undefined
-  #dropCheck: NodeJS.Timeout | undefined
+  #opened: ProxyDoor | undefined
 
   constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits) {
     this.name = name
@@ -95,6 +93,7 @@ export class ProxyListener {
   #boundConnections(): void {
     if (this.#door !== undefined) {
       const dropped = this.#door.limit(this.#maxConnections - this.#connections.size)
+      // Told here for once: the door counts by itself what it closes.
       if (dropped > 0) this.#context.telemetry.metrics.limitHits.inc({ limit: 'connections' }, dropped)
       return
     }
@@ -118,13 +117,13 @@ export class ProxyListener {
 
   /** Client connections there are, tunnels among them. */
   get connections(): number {
-    return this.#connections.size + this.#handedOver
+    return this.#connections.size + (this.#door?.connections ?? this.#handedOver)
   }
 
-  /** Binds, and accepts without Node where the relay can and that is wanted; throws what the system says. */
-  async start(address: ListenAddress, withDoor = false): Promise<ListenAddress> {
+  /** Binds, and accepts without Node where the relay can; throws what the system says. */
+  async start(address: ListenAddress): Promise<ListenAddress> {
     const { door } = this.#context.relay
-    if (withDoor && door !== undefined) return this.#openDoor(door, address)
+    if (door !== undefined) return this.#openDoor(door, address)
     const bound = await listen(this.#server, address)
     this.#server.on('error', (error) => this.#context.log.error({ listener: this.name, err: error }, 'listener failed'))
     return bound
@@ -133,18 +132,25 @@ export class ProxyListener {
   async #openDoor(door: Door, address: ListenAddress): Promise<ListenAddress> {
     this.#door = door
     this.#boundConnections()
-    const bound = await new ProxyDoor({
+    const opened = new ProxyDoor({
       listener: this.name,
       context: this.#context,
       door,
-      exchange: (connection) => this.#exchange(connection, 'connect'),
+      exchange: (connection) => this.#exchangeAtDoor(connection),
       onStranger: (socket) => this.#server.emit('connection', socket),
       onHanded: (exchange, ruling, early) => this.#onHanded(exchange, ruling, early),
-    }).open(address)
+    })
+    const bound = await opened.open(address)
+    this.#opened = opened
     // Node's server listens nowhere, and looks for overdue heads only once it has been told that it does.
     this.#server.emit('listening')
-    this.#dropCheck = setInterval(() => this.#boundConnections(), DROP_CHECK_MS).unref()
+    beforeReading(this.#context.telemetry.metrics.limitHits, () => this.#boundConnections())
     return bound
+  }
+
+  #exchangeAtDoor(connection: ClientConnection): Exchange {
+    this.#onConnection?.()
+    return this.#exchange(connection, 'connect')
   }
 
   #onHanded(exchange: Exchange, ruling: Allowed, early: Buffer): void {
@@ -157,8 +163,7 @@ export class ProxyListener {
 
   /** Accepts no more connections, and closes those that wait for a request. */
   stop(): void {
-    this.#door?.close()
-    clearInterval(this.#dropCheck)
+    this.#opened?.close()
     this.#server.close()
     this.#server.closeIdleConnections()
     this.#http2.stop()

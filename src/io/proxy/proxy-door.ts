@@ -1,3 +1,4 @@
+import cluster from 'node:cluster'
 import { closeSync } from 'node:fs'
 import { createServer, Socket } from 'node:net'
 import type { ListenAddress } from '../../core/listen-address.ts'
@@ -28,6 +29,8 @@ export interface ProxyDoorOptions {
 export class ProxyDoor implements DoorKeeper {
   readonly #options: ProxyDoorOptions
   readonly #tunnels = new Map<number, DoorTunnel>()
+  /** What the listening socket was bound with. */
+  readonly #server = createServer()
 
   constructor(options: ProxyDoorOptions) {
     this.#options = options
@@ -35,14 +38,24 @@ export class ProxyDoor implements DoorKeeper {
 
   /** Binds; throws what the system says. */
   async open(address: ListenAddress): Promise<ListenAddress> {
-    const server = createServer()
+    const server = this.#server
     const bound = await listen(server, address)
     // Node's types leave the handle out. Since it listens the event loop has not turned: Node has accepted nothing.
-    const { _handle: handle } = server as typeof server & { readonly _handle?: { readonly fd?: number } | null }
+    const { _handle: handle } = server as typeof server & { readonly _handle?: { readonly fd?: number } }
     const failed = this.#options.door.open(handle?.fd ?? -1, ESTABLISHED, this)
-    server.close()
+    // In a worker the primary keeps the socket for as long as the worker has not closed it, or for one that takes its place: there the
+    // handle alone goes, past what Node's cluster module put over its `close`.
+    if (cluster.isWorker) Object.getPrototypeOf(handle).close.call(handle)
+    else server.close()
     if (failed < 0) throw new Error(`cannot listen: errno ${-failed}`)
     return bound
+  }
+
+  /** Accepts no more. */
+  close(): void {
+    this.#options.door.close()
+    // Tells the primary, where there is one.
+    if (cluster.isWorker) this.#server.close()
   }
 
   head(id: number, client: IpAddress, clientPort: number, first: Buffer): void {

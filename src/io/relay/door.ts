@@ -100,6 +100,11 @@ export class Door {
     return this.#native.limitClients(Math.max(0, connections))
   }
 
+  /** Connections that there are, tunnels among them. */
+  get connections(): number {
+    return this.#native.clients()
+  }
+
   /** Says the last there is to say, one character a byte, and ends the connection. */
   reply(id: number, text: string): void {
     this.#native.reply(id, text)
