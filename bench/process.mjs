@@ -128,8 +128,8 @@ export async function untilListening(child, port, deadlineMs = 30_000) {
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** Runs the load generator to its end; its one line of JSON. */
-export async function load(binary, args) {
-  const child = startPinned(LOAD_CORE, binary, args.map(String))
+export async function load(binary, args, core = LOAD_CORE) {
+  const child = startPinned(core, binary, args.map(String))
   await child.ended
   try {
     return JSON.parse(child.output.trim().split('\n').at(-1))

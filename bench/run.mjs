@@ -11,10 +11,11 @@ import { cpus, loadavg, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { CASES, latencyRound, memoryOf } from './cases.mjs'
+import { CASES, latencyRound, memoryOf, startProxy } from './cases.mjs'
 import { DENIED, direct, LEFT_OUT, machineFacts, ORIGIN_NAME, peersFor, provide, versionOf } from './peers.mjs'
-import { endAll, freePorts, LOAD_CORE, load, PROXY_CORE, residentBytes, startPinned, stop, untilListening } from './process.mjs'
+import { endAll, freePorts, LOAD_CORE, load, residentBytes, startPinned, stop, untilListening } from './process.mjs'
 import { writeReport } from './report.mjs'
+import { compareWorkers } from './workers.mjs'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const { values: options } = parseArgs({
@@ -74,16 +75,6 @@ function findNodes() {
   return [{ path, major: 24, version }, own]
 }
 
-async function startProxy(peer, origin) {
-  const targets = [origin.echo, origin.source, origin.sink, origin.http]
-  const [port, metrics, admin, ...frontPorts] = await freePorts(3 + targets.length)
-  const fronts = new Map(targets.map((target, i) => [target, frontPorts[i]]))
-  const [program, ...args] = peer.command(folder, port, { ports: targets, fronts, metrics, admin })
-  const child = startPinned(PROXY_CORE, program, args)
-  await untilListening(child, peer.isDirect ? fronts.get(origin.echo) : port)
-  return { peer, child, port, fronts }
-}
-
 /** Before anything is timed: the origin is reached, and what is not listed is not. */
 async function checkPolicy(proxy, binary, origin) {
   const { peer, port, fronts } = proxy
@@ -135,7 +126,7 @@ async function main() {
     try {
       const because = provide(peer)
       if (because !== undefined) throw new Error(because)
-      const proxy = await startProxy(peer, origin)
+      const proxy = await startProxy(peer, folder, origin)
       proxy.denies = await checkPolicy(proxy, binary, origin)
       proxy.version = versionOf(peer)
       proxies.push(proxy)
@@ -189,7 +180,7 @@ async function main() {
     for (const { peer } of proxies) {
       const tunnels = Math.min(idleTunnels, peer.maxTunnels ?? idleTunnels)
       try {
-        const proxy = await startProxy(peer, origin)
+        const proxy = await startProxy(peer, folder, origin)
         const bytes = await memoryOf(proxy, { ...context, tunnels, startIdle: startIdle(binary), residentBytes })
         await stop(proxy.child)
         memory.set(peer.name, { tunnels, bytes: [...(memory.get(peer.name)?.bytes ?? []), bytes] })
@@ -198,6 +189,14 @@ async function main() {
         if (round === 0) left.push(`${peer.title}, memory: ${error.message}`)
         say(`memory: ${peer.title}: left out: ${error.message}`)
       }
+    }
+  }
+  let workers = []
+  if (wants('workers')) {
+    try {
+      workers = await compareWorkers(nodes[0], { ...context, folder, rounds: quick ? 1 : Math.min(rounds, 3) }, say)
+    } catch (error) {
+      left.push(`two workers: ${error.message}`)
     }
   }
   await stop(originChild)
@@ -228,6 +227,7 @@ async function main() {
     results,
     latency,
     memory,
+    workers,
     decisions,
     left,
   }
