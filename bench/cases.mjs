@@ -40,7 +40,8 @@ function expectAll(result, wanted, field = 'ok') {
 /** A just-in-time compiler is done after some ten thousand requests, and a gateway runs for weeks. */
 const WARM_UP = 20_000
 
-function countFor({ peer }, quick, isWarmUp) {
+function countFor({ peer }, { quick, isWarmUp, requests }) {
+  if (requests !== undefined) return requests
   const isNode = peer.binary === undefined
   return isWarmUp && isNode ? WARM_UP : quick ? 2_500 : 5_000
 }
@@ -54,7 +55,7 @@ function bulk(id, title, { tunnels, up, message, only }) {
     withDirect: true,
     applies: (peer) => only === undefined || only(peer),
     async run(proxy, { binary, origin, quick }) {
-      const total = (quick ? 250 : 1000) * MB * (message < 4096 ? 0.25 : 1)
+      const total = (quick ? 250 : 500) * MB * (message < 4096 ? 0.25 : 1)
       const bytes = Math.round(total / tunnels)
       const target = up ? origin.sink : origin.source
       const args = ['bulk', ...targetsOf(proxy, target), '--tunnels', tunnels, '--bytes', bytes, up ? '--up' : '--down']
@@ -73,8 +74,8 @@ export const CASES = [
     unit: 'CPU µs',
     digits: 0,
     perSecond: 'set-ups',
-    async run(proxy, { binary, origin, quick, isWarmUp }) {
-      const count = countFor(proxy, quick, isWarmUp)
+    async run(proxy, { binary, origin, ...size }) {
+      const count = countFor(proxy, size)
       const args = ['setup', ...targetsOf(proxy, origin.echo), '--count', count, '--concurrency', 16, '--hello']
       const result = await timed(proxy, binary, args)
       expectAll(result, count)
@@ -88,8 +89,8 @@ export const CASES = [
     digits: 0,
     perSecond: 'denials',
     applies: (peer) => !peer.isDirect,
-    async run(proxy, { binary, quick, isWarmUp }) {
-      const count = countFor(proxy, quick, isWarmUp)
+    async run(proxy, { binary, ...size }) {
+      const count = countFor(proxy, size)
       const args = ['setup', '--proxy', `127.0.0.1:${proxy.port}`, '--target', DENIED, '--count', count, '--concurrency', 16]
       const result = await timed(proxy, binary, args)
       expectAll(result, count, 'refused')
@@ -103,8 +104,8 @@ export const CASES = [
     digits: 0,
     perSecond: 'requests',
     applies: (peer) => peer.forwards !== false && !(kept && peer.keepsClients === false),
-    async run(proxy, { binary, origin, quick, isWarmUp }) {
-      const count = countFor(proxy, quick, isWarmUp)
+    async run(proxy, { binary, origin, ...size }) {
+      const count = countFor(proxy, size)
       const args = ['request', ...targetsOf(proxy, origin.http), '--count', count, '--concurrency', 16]
       const result = await timed(proxy, binary, kept ? [...args, '--keep-alive'] : args)
       expectAll(result, count)

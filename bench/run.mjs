@@ -1,6 +1,9 @@
 // Sallyport against its peers, in one run:
 //
-//   npm run bench [-- --quick] [--rounds N] [--only PROXY,PROXY] [--cases CASE,CASE] [--out FOLDER]
+//   npm run bench [-- --quick] [--rounds N] [--only PROXY,PROXY] [--cases CASE,CASE] [--out FOLDER] [--own-node] [--requests N] [--minutes N]
+//
+// `--own-node` runs Sallyport on this Node alone instead of bringing Node 24; `--requests` is how many a round has, warm-up included;
+// `--minutes` lets no round of the cases begin after so long, on a machine that is shared with others.
 //
 // Wants Linux with two cores, a C compiler and, for peers that are not installed, root and apt. The proxy has core 0, load and
 // origin have core 1. What is compared is the processor time of the proxy's own processes; rounds are interleaved over all
@@ -24,6 +27,9 @@ const { values: options } = parseArgs({
     rounds: { type: 'string' },
     only: { type: 'string' },
     cases: { type: 'string' },
+    'own-node': { type: 'boolean', default: false },
+    requests: { type: 'string' },
+    minutes: { type: 'string' },
     out: { type: 'string', default: join(ROOT, 'docs') },
   },
 })
@@ -63,7 +69,7 @@ function buildLoad() {
 /** This Node, and Node 24, which the image ships: brought from npm into a folder of its own. */
 function findNodes() {
   const own = { path: process.execPath, major: Number(process.versions.node.split('.')[0]), version: process.version }
-  if (own.major >= 24) return [own]
+  if (own.major >= 24 || options['own-node']) return [own]
   const prefix = join(ROOT, 'node_modules', '.cache', 'bench')
   const path = join(prefix, 'node_modules', `node-linux-${process.arch}`, 'bin', 'node')
   if (!existsSync(path)) {
@@ -137,13 +143,17 @@ async function main() {
     }
   }
 
-  const context = { binary, origin, quick }
+  const requests = options.requests === undefined ? undefined : Number(options.requests)
+  const context = { binary, origin, quick, requests }
   const results = new Map(CASES.map(({ id }) => [id, new Map()]))
   const note = (id, proxy, found) => {
     const byPeer = results.get(id)
     byPeer.set(proxy.peer.name, [...(byPeer.get(proxy.peer.name) ?? []), found])
   }
+  let done = 0
   for (let round = 0; round <= rounds; round++) {
+    if (round > 1 && Date.now() - began > Number(options.minutes ?? Infinity) * 60_000) break
+    done = round
     for (const one of CASES.filter(({ id }) => wants(id))) {
       const subjects = one.withDirect ? [...proxies, { peer: direct }] : proxies
       for (const proxy of subjects) {
@@ -214,7 +224,7 @@ async function main() {
     cores: cpus().length,
     memoryGb: Math.round(totalmem() / 2 ** 30),
     shared,
-    rounds,
+    rounds: done,
     quick,
     nodes: nodes.map(({ version }) => version),
     version: JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version,
