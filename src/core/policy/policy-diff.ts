@@ -1,8 +1,8 @@
-import { parseHost } from '../names/authority.ts'
+import { addressHost, type Host, parseHost } from '../names/authority.ts'
 import { decide } from './decide.ts'
 import { describeEntry } from './describe.ts'
 import type { Entry } from './entry.ts'
-import { formatHostPattern, type HostPattern } from './host-pattern.ts'
+import { formatHostPattern, type TargetPattern } from './host-pattern.ts'
 import type { Policy } from './policy.ts'
 
 /** What becomes of the requests for one destination that either policy names. */
@@ -73,6 +73,7 @@ function verdictChanges(before: Policy, after: Policy): VerdictChange[] {
   for (const { patterns } of [...before.entries, ...after.entries]) {
     for (const { host, ports } of patterns) {
       const sample = sampleHost(host)
+      if (sample === undefined) continue
       for (const port of ports === 'any' ? [443] : ports) {
         const target = `${formatHostPattern(host)}:${port}`
         const [was, now] = [decide(before, { host: sample, port }), decide(after, { host: sample, port })]
@@ -90,9 +91,13 @@ function outcome(decision: ReturnType<typeof decide>): string {
   return decision.protocol === 'any' ? `${decision.verdict} any` : decision.verdict
 }
 
-/** A host that the pattern covers and that nobody names in full. */
-function sampleHost(pattern: HostPattern) {
+/** What the pattern covers and nobody names in full: a name under the suffix, the first address of the ranges. */
+function sampleHost(pattern: TargetPattern): Host | undefined {
   if (pattern.kind === 'exact') return pattern.host
+  if (pattern.kind === 'network') {
+    const [first] = pattern.ranges.cidrs()
+    return first && addressHost(first.network)
+  }
   const sample = parseHost(`sallyport-sample.${pattern.suffix}`)
   if (!sample.ok) throw new Error(sample.error)
   return sample.value

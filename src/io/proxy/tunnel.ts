@@ -112,7 +112,9 @@ class Tunnel {
     this.#socket = exchange.connection.socket
     const { target, generation } = exchange
     if (target !== undefined && ruling.protocol === 'tls') {
-      this.#opening = new TlsOpening(held, (hello) => judgeHello(hello, target, generation.config.inspection.ech))
+      this.#opening = new TlsOpening(held, (hello) =>
+        judgeHello(hello, target, generation.config.inspection.ech, ruling.byAddress),
+      )
     }
   }
 
