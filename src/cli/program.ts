@@ -10,6 +10,7 @@ import { type EntriesOptions, entries } from './entries.ts'
 import { type EnvOptions, env } from './env.ts'
 import { PLACE_NAMES } from './env-places.ts'
 import { type ExplainOptions, explain } from './explain.ts'
+import { EXPORT_NAMES, type ExportOptions, exportPolicy } from './export.ts'
 import { type HealthOptions, health } from './health.ts'
 import { chosenConfig } from './shipped-config.ts'
 import type { SuggestOptions } from './suggest.ts'
@@ -92,6 +93,11 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
       const { suggest } = await import('./suggest.ts')
       settle(await suggest(logs, options, io))
     })
+  command('export', 'print the resolved allowlist for another firewall', EXAMPLES.export)
+    .requiredOption('--to <target>', EXPORT_NAMES.join(', '))
+    .option('--sources <range...>', 'Azure Firewall: ranges of the subnet (default: `*`)')
+    .option('--priority <number>', 'Azure Firewall: of the rule collection group (default: 1000)')
+    .action(async (options: ExportOptions) => settle(await exportPolicy(options, io)))
   command('test', 'ask the policy about every case of a file, and say which come out otherwise than expected', EXAMPLES.test)
     .argument('<cases...>', 'YAML files with `cases:`')
     .action(async (files: string[], options: TestOptions) => settle(await test(files, options, io)))
@@ -185,6 +191,10 @@ const EXAMPLES = {
   suggest: [
     ['sallyport suggest --config gateway.yaml /var/log/sallyport/*.jsonl > suggested.yaml', ''],
     ['kubectl logs deploy/sallyport | sallyport suggest --config gateway.yaml --min-count 5 -', ''],
+  ],
+  export: [
+    ['sallyport export --config gateway.yaml --to azure-firewall-bicep --sources 10.0.1.0/24 > sallyport.bicep', ''],
+    ['sallyport export --config gateway.yaml --to squid > /etc/squid/conf.d/sallyport.conf', ''],
   ],
   test: [['sallyport test --config gateway.yaml cases.yaml', 'in a pipeline: exit 1 where a case fails']],
   diff: [

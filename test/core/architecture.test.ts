@@ -35,6 +35,11 @@ const PARTS: Readonly<Record<string, Part>> = {
     mayUse: ['base', 'names', 'policy'],
     why: 'the config and the audit event are schemas over the words of the core',
   },
+  export: {
+    files: /^src\/core\/export\//,
+    mayUse: ['base', 'names', 'policy'],
+    why: 'what other firewalls are told is the policy in their words, the same bytes for the same policy',
+  },
   wire: {
     files: /^src\/core\/wire\//,
     mayUse: ['base', 'names', 'policy'],
@@ -128,6 +133,7 @@ const PARTS: Readonly<Record<string, Part>> = {
       'base',
       'names',
       'policy',
+      'export',
       'settings',
       'wire',
       'lru',
