@@ -29,7 +29,7 @@ import { VERSION } from './version.ts'
 export interface GateOptions {
   readonly settings: SettingsInForce
   readonly metrics: Metrics
-  readonly audit: Pick<AuditSink, 'write'>
+  readonly audit: Pick<AuditSink, 'write' | 'isWritable'>
   readonly admission: Admission
   readonly log: Logger
   /** Names with fixed addresses. */
@@ -60,6 +60,7 @@ export class Gate {
   readonly #hostsFile: string
   readonly #ownListeners: () => readonly ListenAddress[]
   readonly #telemetry: Telemetry
+  readonly #audit: Pick<AuditSink, 'isWritable'>
   readonly #resolver: Resolver
   readonly #pool: OriginPool
   readonly #admission: Admission
@@ -77,6 +78,7 @@ export class Gate {
     this.#ownListeners = ownListeners
     this.#connections = connections
     const { config } = this.#generation
+    this.#audit = audit
     this.#telemetry = new Telemetry({ metrics, audit, ...telemetrySettings(settings.settings) })
     this.#resolver = new Resolver(this.#resolverOptions(config))
     this.#pool = new OriginPool(() => this.#generation.config.limits.originKeepAliveSeconds * 1000)
@@ -220,6 +222,7 @@ export class Gate {
       gateway: hostname(),
       via,
       isDraining: () => this.#refusesNew,
+      mustWaitForAudit: () => this.#generation.config.audit.onFailure === 'deny' && !this.#audit.isWritable,
     }
   }
 }

@@ -7,10 +7,12 @@ import type { HttpService } from '../io/admin/http-service.ts'
 import { createMetricsService, type Readiness } from '../io/admin/metrics-service.ts'
 import type { RelayKind } from '../io/relay/relay.ts'
 import { AuditLog } from '../io/telemetry/audit-log.ts'
+import { auditTrouble, reportAuditError, reportAuditWritable } from '../io/telemetry/audit-trouble.ts'
 import type { Logger } from '../io/telemetry/log.ts'
 import { Metrics } from '../io/telemetry/metrics.ts'
 import { type ReloadReport, type Settings, SettingsInForce, type SettingsSource } from '../settings-in-force.ts'
 import { AuditIntake, READ_BYTES } from './audit-intake.ts'
+import type { WorkerAudit } from './audit-pipe.ts'
 import { Crew } from './crew.ts'
 import { CrewView } from './crew-view.ts'
 import type { FromWorker, GatewayIdentity, GenerationFiles, ToWorker } from './messages.ts'
@@ -73,9 +75,12 @@ export class Primary implements RunningGateway {
     this.#audit = new AuditLog({
       ...this.#auditSettings(config().audit, workers),
       onDrop: (lines) => metrics.auditDropped.inc(lines),
-      onError: (error) =>
-        log.error({ err: error, file: config().audit.file }, 'audit log cannot be written; lines are dropped and counted'),
+      onError: (error) => reportAuditError(log, config().audit, error),
       onRoom: () => this.#intake.onRoom(),
+      onWritable: (isWritable) => {
+        reportAuditWritable(log, metrics, config().audit, isWritable)
+        for (const worker of this.#crew.workers) worker.send({ kind: 'audit', isWritable })
+      },
     })
     this.#intake = new AuditIntake(this.#audit, config().audit.bufferBytes / 2)
     this.#desk = new ShareDesk({
@@ -168,7 +173,7 @@ export class Primary implements RunningGateway {
     this.#settings.swap(loaded.value)
     this.#desk.limitsChanged()
     this.#intake.limit(this.#settings.generation.config.audit.bufferBytes / 2)
-    await Promise.all(workers.map((worker) => worker.commit(generation.number, this.#auditBytesOfWorker())))
+    await Promise.all(workers.map((worker) => worker.commit(generation.number, this.#auditOfWorker())))
     return this.#settings.reportLoaded()
   }
 
@@ -219,9 +224,12 @@ export class Primary implements RunningGateway {
   readiness(): Readiness {
     const { phase } = this.#ending
     const serving = this.#crew.serving.length
-    const ready = phase === 'serving' && serving > 0
-    const state = phase === 'serving' && !ready ? 'no worker serves' : ready ? 'ready' : phase
-    return { ready, lines: [state, `${serving} of ${this.#crew.size} workers`, ...this.#settings.readinessLines()] }
+    const trouble = auditTrouble(this.#settings.generation.config.audit, this.#audit)
+    const obstacle = serving === 0 ? 'no worker serves' : trouble?.obstacle
+    const ready = phase === 'serving' && obstacle === undefined
+    const state = phase === 'serving' ? (obstacle ?? 'ready') : phase
+    const lines = [state, `${serving} of ${this.#crew.size} workers`, ...this.#settings.readinessLines()]
+    return { ready, lines: [...lines, ...(trouble?.lines ?? [])] }
   }
 
   /** What `/api/v1/status` says. */
@@ -268,7 +276,8 @@ export class Primary implements RunningGateway {
       identity: this.#identity(),
       listen: this.#listen,
       connections: this.#desk.connectionsFor(worker),
-      auditBytes: this.#auditBytesOfWorker(),
+      audit: this.#auditOfWorker(),
+      isLogWritable: this.#audit.isWritable,
     }
   }
 
@@ -288,7 +297,8 @@ export class Primary implements RunningGateway {
     return { ...audit, bufferBytes: audit.bufferBytes / 2 + workers * READ_BYTES }
   }
 
-  #auditBytesOfWorker(): number {
-    return Math.floor(this.#settings.generation.config.audit.bufferBytes / 2 / this.#crew.size)
+  #auditOfWorker(): WorkerAudit {
+    const { bufferBytes, onFailure } = this.#settings.generation.config.audit
+    return { bufferBytes: Math.floor(bufferBytes / 2 / this.#crew.size), onFailure }
   }
 }

@@ -6,7 +6,7 @@ import { replayReads } from '../io/file-reads.ts'
 import { createLog, type Logger } from '../io/telemetry/log.ts'
 import { Metrics, readingsOfWorker } from '../io/telemetry/metrics.ts'
 import { type Settings, SettingsInForce } from '../settings-in-force.ts'
-import { AuditPipe } from './audit-pipe.ts'
+import { AuditPipe, type WorkerAudit } from './audit-pipe.ts'
 import { ConnectionShare } from './connection-share.ts'
 import { LeasedAdmission } from './leased-admission.ts'
 import type { Answers, FromWorker, GatewayIdentity, GenerationFiles, Question, ToWorker } from './messages.ts'
@@ -49,7 +49,9 @@ class Worker {
       case 'prepare':
         return this.#inTurn(() => this.#prepare(message.generation))
       case 'commit':
-        return this.#inTurn(() => this.#commit(message.number, message.auditBytes))
+        return this.#inTurn(() => this.#commit(message.number, message.audit))
+      case 'audit':
+        return this.#inTurn(() => this.#serving?.audit.logIsWritable(message.isWritable))
       case 'abandon':
         return this.#inTurn(() => {
           this.#prepared = undefined
@@ -100,13 +102,13 @@ class Worker {
     send({ kind: 'prepared', number })
   }
 
-  #commit(number: number, auditBytes: number): void {
+  #commit(number: number, bounds: WorkerAudit): void {
     const prepared = this.#prepared
     this.#prepared = undefined
     if (this.#serving === undefined || prepared?.number !== number) return
     const { settings, gate, audit, admission } = this.#serving
     gate.adopt(settings.swap(prepared.settings))
-    audit.limit(auditBytes)
+    audit.limit(bounds)
     // A limit may be lower now, and then what is spare here is nobody's.
     this.#giveBack(admission.giveUpAll())
     send({ kind: 'committed', number })
@@ -157,10 +159,10 @@ class Worker {
   }
 }
 
-function assemble({ identity, connections, auditBytes }: Start, settings: Settings, log: Logger): Serving {
+function assemble({ identity, connections, audit: bounds, isLogWritable }: Start, settings: Settings, log: Logger): Serving {
   const metrics = new Metrics()
   const inForce = new SettingsInForce(settings, metrics, log)
-  const audit = new AuditPipe(AUDIT_FD, auditBytes, (lines) => metrics.auditDropped.inc(lines))
+  const audit = new AuditPipe(AUDIT_FD, bounds, isLogWritable, (lines) => metrics.auditDropped.inc(lines))
   const admission = new LeasedAdmission({ ...countAdmission(metrics), ask: (share) => send({ kind: 'want', share }) })
   const gate = new Gate({
     settings: inForce,

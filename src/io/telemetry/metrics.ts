@@ -31,6 +31,7 @@ const OF_THE_GATEWAY: ReadonlySet<string> = new Set(
     'report_mode_since_timestamp_seconds',
     'denied_hosts_first_seen_total',
     'worker_restarts_total',
+    'audit_writable',
     'ca_expiry_timestamp_seconds',
   ].map((name) => `sallyport_${name}`),
 )
@@ -112,6 +113,7 @@ export class Metrics {
   )
   readonly policyEntries = this.#gauge('policy_entries', 'Entries in force; operator rules have the feature `rules`', ['feature'])
   readonly auditDropped = this.#counter('audit_dropped_total', 'Audit lines that could not be written')
+  readonly auditWritable = this.#gauge('audit_writable', '1 while audit lines can be written, 0 while they cannot')
   readonly workerRestarts = this.#counter('worker_restarts_total', 'Workers replaced after a crash')
   readonly certificatesMinted = this.#counter('certificates_minted_total', 'Certificates made for inspection')
   readonly certificateCacheHits = this.#counter('certificate_cache_hits_total', 'Inspected tunnels whose certificate was at hand')
@@ -130,6 +132,7 @@ export class Metrics {
       this.certificateCacheHits,
     ])
       counter.inc(0)
+    this.auditWritable.set(1)
     for (const direction of ['up', 'down']) this.tunnelBytes.inc({ direction }, 0)
   }
 
