@@ -18,6 +18,8 @@ export interface GatewayOptions extends Settings {
   /** Loads the settings again, for `reload`. */
   readonly source?: SettingsSource
   readonly log: Logger
+  /** Lines of the process log so far that nobody took. */
+  readonly logDropped?: () => number
   /** Names with fixed addresses. */
   readonly hostsFile?: string
 }
@@ -65,10 +67,11 @@ export class Gateway implements RunningGateway {
   readonly #ending: Ending
   #bound: BoundAddresses | undefined
 
-  constructor({ source, log, hostsFile = HOSTS_FILE, ...settings }: GatewayOptions) {
+  constructor({ source, log, logDropped = () => 0, hostsFile = HOSTS_FILE, ...settings }: GatewayOptions) {
     this.#log = log
     this.#source = source
     const { metrics } = this
+    metrics.countLogLosses(logDropped)
     this.#settings = new SettingsInForce(settings, metrics, log)
     this.#audit = new AuditLog({
       ...settings.config.audit,

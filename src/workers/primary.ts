@@ -29,6 +29,8 @@ export interface PrimaryOptions {
   /** Loads the settings again, for `reload`. */
   readonly source: SettingsSource
   readonly log: Logger
+  /** Lines of the process log so far that nobody took. */
+  readonly logDropped: () => number
   /** At least two. */
   readonly workers: number
 }
@@ -64,11 +66,12 @@ export class Primary implements RunningGateway {
   #lastLoad = 1
   #asking: NodeJS.Timeout | undefined
 
-  constructor({ settings, file, source, log, workers }: PrimaryOptions) {
+  constructor({ settings, file, source, log, logDropped, workers }: PrimaryOptions) {
     this.#log = log
     this.#file = file
     this.#source = source
     const metrics = this.#metrics
+    metrics.countLogLosses(logDropped)
     this.#settings = new SettingsInForce(settings, metrics, log)
     this.#listen = settings.config.listen.proxy
     const config = () => this.#settings.generation.config

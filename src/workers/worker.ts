@@ -76,13 +76,15 @@ class Worker {
   }
 
   async #start(start: Start): Promise<void> {
-    const log = createLog().child({ worker: start.worker })
+    const { log: processLog, dropped } = createLog()
+    const log = processLog.child({ worker: start.worker })
     process.on('uncaughtException', (error) => log.error({ err: error }, 'uncaught exception'))
     process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection'))
     try {
       const loaded = await load(start.generation, start.identity)
       if (!loaded.ok) throw new Error(loaded.error)
       const serving = assemble(start, loaded.value, log)
+      serving.metrics.countLogLosses(dropped)
       const proxy = await serving.gate.start(start.listen)
       this.#serving = serving
       setInterval(() => this.#giveBackIdle(), GIVE_BACK_MS).unref()

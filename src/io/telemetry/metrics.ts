@@ -114,6 +114,7 @@ export class Metrics {
   readonly policyEntries = this.#gauge('policy_entries', 'Entries in force; operator rules have the feature `rules`', ['feature'])
   readonly auditDropped = this.#counter('audit_dropped_total', 'Audit lines that could not be written')
   readonly auditWritable = this.#gauge('audit_writable', '1 while audit lines can be written, 0 while they cannot')
+  readonly logDropped = this.#counter('log_dropped_total', 'Lines of the process log that nobody took')
   readonly workerRestarts = this.#counter('worker_restarts_total', 'Workers replaced after a crash')
   readonly certificatesMinted = this.#counter('certificates_minted_total', 'Certificates made for inspection')
   readonly certificateCacheHits = this.#counter('certificate_cache_hits_total', 'Inspected tunnels whose certificate was at hand')
@@ -127,6 +128,7 @@ export class Metrics {
     for (const counter of [
       this.deniedHostsFirstSeen,
       this.auditDropped,
+      this.logDropped,
       this.workerRestarts,
       this.certificatesMinted,
       this.certificateCacheHits,
@@ -134,6 +136,19 @@ export class Metrics {
       counter.inc(0)
     this.auditWritable.set(1)
     for (const direction of ['up', 'down']) this.tunnelBytes.inc({ direction }, 0)
+  }
+
+  /** Has the lines that the process log lost counted, whenever somebody looks. */
+  countLogLosses(dropped: () => number): void {
+    let counted = 0
+    // prom-client calls it before each reading.
+    Object.assign(this.logDropped, {
+      collect: () => {
+        const now = dropped()
+        this.logDropped.inc(now - counted)
+        counted = now
+      },
+    })
   }
 
   /** Every metric as it stands, as plain data. */
