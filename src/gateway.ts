@@ -7,7 +7,7 @@ import type { HttpService } from './io/admin/http-service.ts'
 import { createMetricsService, type Readiness } from './io/admin/metrics-service.ts'
 import { OwnAdmission } from './io/proxy/admission.ts'
 import { AuditLog } from './io/telemetry/audit-log.ts'
-import { auditTrouble, reportAuditError, reportAuditWritable } from './io/telemetry/audit-trouble.ts'
+import { auditTrouble, countAuditLoss, reportAuditError, reportAuditWritable } from './io/telemetry/audit-trouble.ts'
 import type { Logger } from './io/telemetry/log.ts'
 import { Metrics } from './io/telemetry/metrics.ts'
 import { type ReloadReport, type Settings, SettingsInForce, type SettingsSource } from './settings-in-force.ts'
@@ -75,7 +75,7 @@ export class Gateway implements RunningGateway {
     this.#settings = new SettingsInForce(settings, metrics, log)
     this.#audit = new AuditLog({
       ...settings.config.audit,
-      onDrop: (lines) => metrics.auditDropped.inc(lines),
+      onDrop: (lines, isFull) => countAuditLoss(metrics, lines, isFull),
       onError: (error) => reportAuditError(log, this.#settings.generation.config.audit, error),
       onWritable: (isWritable) => reportAuditWritable(log, metrics, this.#settings.generation.config.audit, isWritable),
     })

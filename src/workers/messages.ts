@@ -44,6 +44,8 @@ export type ToWorker =
       readonly identity: GatewayIdentity
       /** Where the proxy listens, for as long as the gateway runs. */
       readonly listen: ListenAddress
+      /** How many there are. */
+      readonly workers: number
       /** Client connections to begin with. */
       readonly connections: number
       /** Audit lines it may hold back while the primary does not take them. */

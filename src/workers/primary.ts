@@ -7,9 +7,10 @@ import type { HttpService } from '../io/admin/http-service.ts'
 import { createMetricsService, type Readiness } from '../io/admin/metrics-service.ts'
 import type { RelayKind } from '../io/relay/relay.ts'
 import { AuditLog } from '../io/telemetry/audit-log.ts'
-import { auditTrouble, reportAuditError, reportAuditWritable } from '../io/telemetry/audit-trouble.ts'
+import { auditTrouble, countAuditLoss, reportAuditError, reportAuditWritable } from '../io/telemetry/audit-trouble.ts'
 import type { Logger } from '../io/telemetry/log.ts'
 import { Metrics } from '../io/telemetry/metrics.ts'
+import { StallWatch } from '../io/telemetry/stall-watch.ts'
 import { type ReloadReport, type Settings, SettingsInForce, type SettingsSource } from '../settings-in-force.ts'
 import { AuditIntake, READ_BYTES } from './audit-intake.ts'
 import type { WorkerAudit } from './audit-pipe.ts'
@@ -52,6 +53,7 @@ export class Primary implements RunningGateway {
   readonly #view: CrewView
   readonly #services: { readonly metrics: HttpService; readonly admin: HttpService }
   readonly #ending: Ending
+  readonly #stalls: StallWatch
   readonly #startedAt = new Date()
   readonly #via = newVia()
   readonly #pseudonymKey = randomBytes(32).toString('hex')
@@ -77,7 +79,7 @@ export class Primary implements RunningGateway {
     const config = () => this.#settings.generation.config
     this.#audit = new AuditLog({
       ...this.#auditSettings(config().audit, workers),
-      onDrop: (lines) => metrics.auditDropped.inc(lines),
+      onDrop: (lines, isFull) => countAuditLoss(metrics, lines, isFull),
       onError: (error) => reportAuditError(log, config().audit, error),
       onRoom: () => this.#intake.onRoom(),
       onWritable: (isWritable) => {
@@ -107,6 +109,7 @@ export class Primary implements RunningGateway {
       onRestart: () => metrics.workerRestarts.inc(),
       onTornLine: () => metrics.auditDropped.inc(),
     })
+    this.#stalls = new StallWatch({ limitMs: () => config().limits.eventLoopStallMs, metrics, log })
     this.#view = new CrewView(this.#crew, metrics, this.#settings)
     this.#ending = new Ending({
       limits: () => config().limits,
@@ -144,6 +147,7 @@ export class Primary implements RunningGateway {
         this.#desk.look()
         void this.#view.look()
       }, ASK_MS)
+      this.#stalls.start()
       this.#ending.begin()
       return this.#bound
     } catch (error) {
@@ -214,6 +218,7 @@ export class Primary implements RunningGateway {
 
   async #close(): Promise<void> {
     clearInterval(this.#asking)
+    this.#stalls.stop()
     // What still comes is taken even while the log stands still: it counts what it cannot write.
     this.#intake.finish()
     await this.#crew.stop()
@@ -275,6 +280,7 @@ export class Primary implements RunningGateway {
     return {
       kind: 'start',
       worker,
+      workers: this.#crew.size,
       generation: this.#filesOf(this.#settings.settings, this.#lastLoad),
       identity: this.#identity(),
       listen: this.#listen,

@@ -3,6 +3,7 @@ import type { Share } from '../core/shares/share.ts'
 import { countAdmission, Gate, HOSTS_FILE } from '../gate.ts'
 import { loadConfig } from '../io/config/load.ts'
 import { replayReads } from '../io/file-reads.ts'
+import { countAuditLoss } from '../io/telemetry/audit-trouble.ts'
 import { createLog, type Logger } from '../io/telemetry/log.ts'
 import { Metrics, readingsOfWorker } from '../io/telemetry/metrics.ts'
 import { type Settings, SettingsInForce } from '../settings-in-force.ts'
@@ -161,10 +162,14 @@ class Worker {
   }
 }
 
-function assemble({ identity, connections, audit: bounds, isLogWritable }: Start, settings: Settings, log: Logger): Serving {
+function assemble(
+  { identity, connections, audit: bounds, isLogWritable, workers }: Start,
+  settings: Settings,
+  log: Logger,
+): Serving {
   const metrics = new Metrics()
   const inForce = new SettingsInForce(settings, metrics, log)
-  const audit = new AuditPipe(AUDIT_FD, bounds, isLogWritable, (lines) => metrics.auditDropped.inc(lines))
+  const audit = new AuditPipe(AUDIT_FD, bounds, isLogWritable, (lines) => countAuditLoss(metrics, lines, true))
   const admission = new LeasedAdmission({ ...countAdmission(metrics), ask: (share) => send({ kind: 'want', share }) })
   const gate = new Gate({
     settings: inForce,
@@ -176,6 +181,7 @@ function assemble({ identity, connections, audit: bounds, isLogWritable }: Start
     via: identity.via,
     ownListeners: () => [identity.metrics, identity.admin],
     connections,
+    processes: workers,
   })
   const share = new ConnectionShare({
     held: connections,

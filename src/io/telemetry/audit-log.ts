@@ -10,8 +10,8 @@ export interface AuditLogOptions {
   readonly bufferBytes: number
   /** `deny` holds lines that an error keeps from being written, and tries again, where `drop` drops them. */
   readonly onFailure: AuditFailurePolicy
-  /** Called with the number of lines that could not be written. */
-  readonly onDrop: (lines: number) => void
+  /** Called with the number of lines that could not be written, and whether that was for want of room in the buffer. */
+  readonly onDrop: (lines: number, isFull: boolean) => void
   /** Called once per run of failures, with the cause. */
   readonly onError: (error: Error) => void
   /** Called whenever something has been written, or given up. */
@@ -139,7 +139,7 @@ export class AuditLog implements AuditSink {
 
   #write(lines: string, bound: number = this.#options.bufferBytes): void {
     if (this.#fd === undefined || this.#waitingBytes + lines.length > bound) {
-      this.#options.onDrop(countLines(Buffer.from(lines, 'latin1')))
+      this.#options.onDrop(countLines(Buffer.from(lines, 'latin1')), this.#fd !== undefined)
       return
     }
     if (this.#fresh.length + lines.length > this.#batchBytes) this.#gather()
@@ -196,7 +196,7 @@ export class AuditLog implements AuditSink {
       clearTimeout(timer)
     }
     const left = this.#lines.slice(this.#head).reduce((sum, lines) => sum + countLines(lines), 0)
-    if (left > 0) this.#options.onDrop(left)
+    if (left > 0) this.#options.onDrop(left, false)
     clearInterval(this.#rotation)
     clearTimeout(this.#retry)
     const fd = this.#fd
@@ -237,7 +237,7 @@ export class AuditLog implements AuditSink {
       else this.#failed(error)
       if (isHeld) this.#hold({ bytes: from, opening })
       else {
-        if (error !== null) this.#options.onDrop(countLines(lines.subarray(from)))
+        if (error !== null) this.#options.onDrop(countLines(lines.subarray(from)), false)
         this.#settled(lines)
       }
       this.#tellWhetherWritable()

@@ -22,6 +22,12 @@ export function auditTrouble(
     : { obstacle: undefined, lines: [`${waiting}: what does not fit is dropped and counted`] }
 }
 
+/** Lines are lost. */
+export function countAuditLoss({ auditDropped, limitHits }: Metrics, lines: number, isFull: boolean): void {
+  auditDropped.inc(lines)
+  if (isFull) limitHits.inc({ limit: 'audit_buffer' }, lines)
+}
+
 /** An error of a write, told once for as long as it lasts. */
 export function reportAuditError(log: Logger, { file, onFailure }: Config['audit'], error: Error): void {
   const then = onFailure === 'deny' ? 'lines are held and tried again' : 'lines are dropped and counted'

@@ -1,4 +1,5 @@
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { LIMIT_LABELS } from './limit-hits.ts'
 
 /** One metric as it stands, as plain data: what a worker tells the primary. */
 export interface MetricReading {
@@ -99,7 +100,12 @@ export class Metrics {
   readonly setupSeconds = this.#histogram('setup_duration_seconds', 'From the head of a CONNECT to its 200')
   readonly dialSeconds = this.#histogram('dial_duration_seconds', 'Resolving and connecting', ['outcome'])
   readonly dnsLookups = this.#counter('dns_lookups_total', 'Names resolved', ['outcome'])
-  readonly limitHits = this.#counter('limit_hits_total', 'Work refused because a limit was reached', ['limit'])
+  readonly limitHits = this.#counter('limit_hits_total', 'Work that reached a limit or deadline', ['limit'])
+  readonly originConnectionsIdle = this.#gauge('origin_connections_idle', 'Origin connections that are kept between two requests')
+  readonly eventLoopStalls = this.#counter(
+    'event_loop_stalls_total',
+    'Pauses of the process longer than `limits.eventLoopStallMs`',
+  )
   readonly policyReloads = this.#counter('policy_reloads_total', 'Attempts to load the policy', ['outcome'])
   readonly policyLoadedTimestamp = this.#gauge('policy_loaded_timestamp_seconds', 'When the policy in force was loaded')
   readonly policyCurrent = this.#gauge(
@@ -129,12 +135,14 @@ export class Metrics {
       this.deniedHostsFirstSeen,
       this.auditDropped,
       this.logDropped,
+      this.eventLoopStalls,
       this.workerRestarts,
       this.certificatesMinted,
       this.certificateCacheHits,
     ])
       counter.inc(0)
     this.auditWritable.set(1)
+    for (const limit of LIMIT_LABELS) this.limitHits.inc({ limit }, 0)
     for (const direction of ['up', 'down']) this.tunnelBytes.inc({ direction }, 0)
   }
 
