@@ -220,7 +220,7 @@ export class Gate {
       servers: dns.servers.map(formatListenAddress),
       hostsFile: this.#hostsFile,
       onLookup: (outcome) => {
-        this.#metrics.dnsLookups.inc({ outcome })
+        this.#telemetry.countLookup(outcome)
         if (outcome === 'timeout') this.#metrics.limitHits.inc({ limit: 'dns_timeout' })
       },
       onEvict: () => this.#metrics.limitHits.inc({ limit: 'dns_cache_entries' }),

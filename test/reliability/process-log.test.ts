@@ -33,8 +33,8 @@ describe('the process log', () => {
       async () => {
         gateway?.signal('SIGHUP')
         const text = await page()
-        failed = valueOf(text, 'sallyport_policy_reloads_total{outcome="failed"}')
-        const count = valueOf(text, 'sallyport_log_dropped_total')
+        failed = metricOn(text, 'sallyport_policy_reloads_total{outcome="failed"}')
+        const count = metricOn(text, 'sallyport_log_dropped_total')
         return count > 2 ? count : undefined
       },
       'drops',
@@ -70,7 +70,7 @@ function startUnread(yaml: string): ProgramUnderTest {
   return new ProgramUnderTest(yaml, { stderr: 'stalled' })
 }
 
-function valueOf(page: string, name: string): number {
+function metricOn(page: string, name: string): number {
   const line = page.split('\n').find((text) => text.startsWith(`${name} `))
   return Number(line?.slice(name.length + 1) ?? 0)
 }
