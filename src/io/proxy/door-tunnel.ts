@@ -46,6 +46,7 @@ export class DoorTunnel {
   #firstByte: number | undefined
   #received = 0
   #isJudged = false
+  #byAddress: Allowed['byAddress'] | undefined
   #takenFor: Allowed | undefined
   #hasPlace = false
   #destination: Destination | undefined
@@ -137,6 +138,7 @@ export class DoorTunnel {
     if (barred !== undefined) return this.#refuse(barred)
     const ruling = judgeConnect(this.#exchange, this.#parts.plain.head)
     if (!ruling.ok) return this.#refuse(ruling.error)
+    this.#byAddress = ruling.value.byAddress
     const { admission } = this.#parts.context
     this.#settle(admission.takeTunnel(this.#exchange.connection.client.text), (full) => {
       if (full !== undefined) return this.#refuse({ reason: full })
@@ -221,7 +223,9 @@ export class DoorTunnel {
     this.#received += bytes.length
     const reading = this.#reader?.push(bytes)
     if (reading === undefined) throw new Error('an opening that nobody reads')
-    if (reading.kind === 'incomplete' && this.#received < limits.heldBytes) return 'incomplete'
+    const isFull = this.#received >= limits.heldBytes
+    if (isFull) this.#parts.context.telemetry.hit('held_bytes')
+    if (reading.kind === 'incomplete' && !isFull) return 'incomplete'
     this.#isJudged = true
     if (reading.kind !== 'incomplete') return this.#denialOf(reading)
     return this.#named({ reason: 'not_tls', detail: 'no ClientHello within what is held' })
@@ -231,7 +235,7 @@ export class DoorTunnel {
     const { target, generation } = this.#exchange
     if (reading.kind !== 'hello') return this.#named({ reason: 'not_tls', detail: reading.why })
     this.#exchange.serverName = reading.hello.serverNames[0]
-    const denial = target && judgeHello(reading.hello, target, generation.config.inspection.ech)
+    const denial = target && judgeHello(reading.hello, target, generation.config.inspection.ech, this.#byAddress)
     return denial && this.#named(denial)
   }
 
