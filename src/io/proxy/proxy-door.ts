@@ -2,10 +2,11 @@ import cluster from 'node:cluster'
 import { closeSync } from 'node:fs'
 import { createServer, Socket } from 'node:net'
 import type { ListenAddress } from '../../core/listen-address.ts'
-import type { IpAddress } from '../../core/names/ip.ts'
+import { type IpAddress, ipv4FromValue, ipv6FromWords } from '../../core/names/ip.ts'
 import { readPlainConnect } from '../../core/wire/connect-head.ts'
 import { listen } from '../listen.ts'
-import type { Door, DoorDial, DoorKeeper } from '../relay/door.ts'
+import { LRUCache } from '../lru.ts'
+import type { Door, DoorDial, DoorKeeper, DoorPeer } from '../relay/door.ts'
 import { ClientConnection } from './client-connection.ts'
 import { DoorTunnel } from './door-tunnel.ts'
 import type { Exchange } from './exchange.ts'
@@ -25,10 +26,14 @@ export interface ProxyDoorOptions {
   readonly onHanded: (exchange: Exchange, ruling: Allowed, early: Buffer) => void
 }
 
+/** Clients whose address is kept as it was read. */
+const REMEMBERED_CLIENTS = 10_000
+
 /** The door of a listener: every CONNECT that stays there has its `DoorTunnel`. */
 export class ProxyDoor implements DoorKeeper {
   readonly #options: ProxyDoorOptions
   readonly #tunnels = new Map<number, DoorTunnel>()
+  readonly #addresses = new LRUCache<number, IpAddress>({ max: REMEMBERED_CLIENTS })
   /** What the listening socket was bound with. */
   readonly #server = createServer()
 
@@ -51,6 +56,17 @@ export class ProxyDoor implements DoorKeeper {
     return bound
   }
 
+  /** To write an address as text costs more than to look it up. */
+  #addressOf({ family, words }: DoorPeer): IpAddress {
+    if (family === 6) return ipv6FromWords(words)
+    let address = this.#addresses.get(words[0])
+    if (address === undefined) {
+      address = ipv4FromValue(words[0])
+      this.#addresses.set(words[0], address)
+    }
+    return address
+  }
+
   /** Accepts no more. */
   close(): void {
     this.#options.door.close()
@@ -58,13 +74,13 @@ export class ProxyDoor implements DoorKeeper {
     if (cluster.isWorker) this.#server.close()
   }
 
-  head(id: number, client: IpAddress, clientPort: number, first: Buffer): void {
+  head(id: number, peer: DoorPeer, first: Buffer): void {
     const { listener, context, door, exchange: begin, onHanded } = this.#options
     const { targetBytes, headBytes } = context.generation().config.limits
     const plain = readPlainConnect(first.toString('latin1'))
     // What the parser would not read to its end is for it to refuse.
     if (plain === undefined || plain.length > targetBytes + headBytes) return door.take(id)
-    const exchange = begin(ClientConnection.atDoor(listener, client, clientPort))
+    const exchange = begin(ClientConnection.atDoor(listener, this.#addressOf(peer), peer.port))
     const tunnel = new DoorTunnel({
       context,
       door,

@@ -1,6 +1,4 @@
 import type { Relay as NativeRelay } from '../../../native/index.d.ts'
-import { type IpAddress, ipv4FromValue, ipv6FromWords } from '../../core/names/ip.ts'
-import { LRUCache } from '../lru.ts'
 import type { RelayHandle } from './relay.ts'
 
 /** Numbers in one record, and where they are; see `DoorRecords` in `native/index.d.ts`. */
@@ -22,14 +20,19 @@ const RECORD = {
 
 const KIND = { head: 1, handed: 2, opening: 3, dialFailed: 4, gone: 5, openingTimeout: 6 } as const
 
-/** Clients whose address is kept as it was read. */
-const REMEMBERED_CLIENTS = 10_000
-
 /** How a connection to the origin stands. */
 export interface DoorDial {
   /** Index of the address that was connected to, -1 before. */
   readonly address: number
   readonly seconds: number
+}
+
+/** Where a connection comes from. */
+export interface DoorPeer {
+  readonly family: 4 | 6
+  /** 32 bits each, unsigned, most significant first; of IPv4 the first alone. */
+  readonly words: readonly [number, number, number, number]
+  readonly port: number
 }
 
 /**
@@ -38,7 +41,7 @@ export interface DoorDial {
  */
 export interface DoorKeeper {
   /** A first read that begins as a CONNECT does and holds an empty line. */
-  head(id: number, client: IpAddress, clientPort: number, first: Buffer): void
+  head(id: number, peer: DoorPeer, first: Buffer): void
   /** The connection is the keeper's from here on, with what was read of it. The id is 0 where nobody was asked. */
   handed(id: number, fd: number, first: Buffer): void
   /** The client was told that its origin is connected, and has sent this since; `ended`: it has no more to say. */
@@ -68,7 +71,6 @@ export interface DoorConnect {
  */
 export class Door {
   readonly #native: NativeRelay
-  readonly #clients = new LRUCache<number, IpAddress>({ max: REMEMBERED_CLIENTS })
   #keeper: DoorKeeper | undefined
 
   readonly #adopt: (id: number) => RelayHandle
@@ -147,7 +149,7 @@ export class Door {
     const dial = { address: number(RECORD.address), seconds: number(RECORD.dialUs) / 1e6 }
     switch (number(RECORD.kind)) {
       case KIND.head:
-        return keeper.head(id, this.#clientOf(records, at), number(RECORD.port), bytes)
+        return keeper.head(id, peerOf(records, at), bytes)
       case KIND.handed:
         return keeper.handed(id, number(RECORD.fd), bytes)
       case KIND.opening:
@@ -160,16 +162,10 @@ export class Door {
         return keeper.gone(id, dial)
     }
   }
+}
 
-  #clientOf(records: Float64Array, at: number): IpAddress {
-    const word = (index: number) => records[at + RECORD.words + index] ?? 0
-    if (records[at + RECORD.family] === 6) return ipv6FromWords([word(0), word(1), word(2), word(3)])
-    const value = word(0)
-    let client = this.#clients.get(value)
-    if (client === undefined) {
-      client = ipv4FromValue(value)
-      this.#clients.set(value, client)
-    }
-    return client
-  }
+function peerOf(records: Float64Array, at: number): DoorPeer {
+  const word = (index: number) => records[at + RECORD.words + index] ?? 0
+  const family = records[at + RECORD.family] === 6 ? 6 : 4
+  return { family, words: [word(0), word(1), word(2), word(3)], port: records[at + RECORD.port] ?? 0 }
 }
