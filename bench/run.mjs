@@ -1,9 +1,10 @@
 // Sallyport against its peers, in one run:
 //
-//   npm run bench [-- --quick] [--rounds N] [--only PROXY,PROXY] [--cases CASE,CASE] [--out FOLDER] [--own-node] [--requests N] [--minutes N]
+//   npm run bench [-- --quick] [--rounds N] [--only PROXY,PROXY] [--cases CASE,CASE] [--out FOLDER] [--own-node] [--requests N] [--minutes N] [--idle N]
 //
 // `--own-node` runs Sallyport on this Node alone instead of bringing Node 24; `--requests` is how many a round has, warm-up included;
-// `--minutes` lets no round of the cases begin after so long, on a machine that is shared with others.
+// `--minutes` lets no round of the cases begin after so long, on a machine that is shared with others. `--idle`: tunnels
+// of the memory case.
 //
 // Wants Linux with two cores, a C compiler and, for peers that are not installed, root and apt. The proxy has core 0, load and
 // origin have core 1. What is compared is the processor time of the proxy's own processes; rounds are interleaved over all
@@ -30,6 +31,7 @@ const { values: options } = parseArgs({
     'own-node': { type: 'boolean', default: false },
     requests: { type: 'string' },
     minutes: { type: 'string' },
+    idle: { type: 'string' },
     out: { type: 'string', default: join(ROOT, 'docs') },
   },
 })
@@ -41,7 +43,7 @@ const wantedPeers = options.only?.split(',') ?? (quick ? QUICK_PEERS : undefined
 const wantedCases = options.cases?.split(',') ?? (quick ? QUICK_CASES : undefined)
 const wants = (id) => wantedCases === undefined || wantedCases.includes(id)
 const rounds = Number(options.rounds ?? (quick ? 2 : 7))
-const idleTunnels = quick ? 2_000 : 8_000
+const idleTunnels = Number(options.idle ?? (quick ? 2_000 : 8_000))
 const began = Date.now()
 const folder = mkdtempSync(join(tmpdir(), 'sallyport-bench-'))
 spawnSync('chmod', ['755', folder])
@@ -113,6 +115,12 @@ function startIdle(binary) {
       },
     }
   }
+}
+
+/** What a person has to say of the figures: kept apart, so that the next run does not overwrite it. */
+function notes() {
+  const file = join(ROOT, 'bench', 'notes.md')
+  return existsSync(file) ? readFileSync(file, 'utf8').trim() : undefined
 }
 
 async function main() {
@@ -212,7 +220,7 @@ async function main() {
   await stop(originChild)
 
   let decisions = ''
-  if (!quick && wants('decisions')) {
+  if (wants('decisions') && (!quick || wantedCases.includes('decisions'))) {
     say('decision cost over policy size')
     const node = nodes[0].path
     decisions = spawnSync(node, ['--expose-gc', '--max-old-space-size=4096', join(ROOT, 'bench', 'decide.mjs')], {
@@ -240,6 +248,7 @@ async function main() {
     workers,
     decisions,
     left,
+    notes: notes(),
   }
   mkdirSync(options.out, { recursive: true })
   const { markdown, svg, summary } = writeReport(report)
