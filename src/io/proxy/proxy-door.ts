@@ -110,19 +110,30 @@ export class ProxyDoor implements DoorKeeper {
   }
 
   opening(id: number, dial: DoorDial, bytes: Buffer, ended: boolean): void {
-    this.#tunnels.get(id)?.opening(dial, bytes, ended)
+    const tunnel = this.#tunnels.get(id)
+    if (tunnel === undefined) this.#endForgotten(id)
+    else tunnel.opening(dial, bytes, ended)
   }
 
   dialFailed(id: number, dial: DoorDial, errno: number): void {
-    this.#tunnels.get(id)?.dialFailed(dial, errno)
+    const tunnel = this.#tunnels.get(id)
+    if (tunnel === undefined) this.#endForgotten(id)
+    else tunnel.dialFailed(dial, errno)
   }
 
   openingTimeout(id: number, dial: DoorDial): void {
-    this.#tunnels.get(id)?.openingTimeout(dial)
+    const tunnel = this.#tunnels.get(id)
+    if (tunnel === undefined) this.#endForgotten(id)
+    else tunnel.openingTimeout(dial)
   }
 
   gone(id: number, dial: DoorDial): void {
     this.#tunnels.get(id)?.gone(dial)
+  }
+
+  /** A fault of ours has ended what it was for; the door would wait for an answer for ever. */
+  #endForgotten(id: number): void {
+    this.#options.door.reply(id, '')
   }
 }
 
