@@ -5,6 +5,7 @@ import { type Edition, type HostRow, readEdition } from '../core/policy/catalogu
 import { CLOUDS, type Cloud } from '../core/policy/entry.ts'
 import { knownDestinationsSchema, plainHint } from '../core/policy/hints.ts'
 import { isFailure, REASONS, type Reason, type ReasonSpec, reasonSpec } from '../core/policy/reasons.ts'
+import { isHostFile } from '../io/config/catalogue-files.ts'
 import { readShippedYaml } from '../io/config/read-yaml.ts'
 import { code, markdownTable } from './doc-blocks.ts'
 
@@ -128,7 +129,10 @@ function shippedEdition(folder: string): Edition {
     const path = `catalogue/${folder}/${name}`
     return readShippedYaml(readFileSync(new URL(path, CONFIG), 'utf8'), `config/${path}`)
   }
-  const edition = readEdition(yaml('edition.yaml'), yaml('hosts.yaml'))
+  const names = readdirSync(new URL(`catalogue/${folder}/`, CONFIG))
+    .filter(isHostFile)
+    .sort()
+  const edition = readEdition(yaml('edition.yaml'), names.flatMap(yaml))
   if (!edition.ok) throw new Error(`catalogue ${folder}: ${edition.error.join('; ')}`)
   return edition.value
 }

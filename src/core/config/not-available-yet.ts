@@ -15,10 +15,5 @@ export const NOT_AVAILABLE_YET: readonly string[] = [
   'rules.*.owner',
   'rules.*.serviceTags',
   'rules.*.ticket',
-  'workspace.aksClusters',
-  'workspace.federationHosts',
-  'workspace.id',
-  'workspace.keyVaults',
-  'workspace.managedStorage',
   'audit.onFailure',
 ]

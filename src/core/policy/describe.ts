@@ -4,13 +4,14 @@ import { formatHostPattern } from './host-pattern.ts'
 
 /** An entry as plain JSON, for programs: the same in `entries --json`, `explain --json` and the admin API. */
 export function describeEntry(entry: Entry) {
-  const { id, origin, action, feature, tenancy, purpose, condition, documented, documentedProtocol, source, mode, quiet } = entry
+  const { id, origin, action, feature, tenancy, purpose, condition, documented, documentedProtocol, note, source, mode, quiet } =
+    entry
   return {
     id,
     origin,
     action,
     ...(quiet === undefined ? {} : { quiet }),
-    ...optional({ mode, feature, tenancy, purpose, condition, documented, documentedProtocol }),
+    ...optional({ mode, feature, tenancy, purpose, condition, documented, documentedProtocol, note }),
     ...(source === undefined ? {} : { source }),
     patterns: entry.patterns.map(({ host, ports, protocol, paths, methods, inspect }) => ({
       host: formatHostPattern(host),

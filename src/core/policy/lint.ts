@@ -3,15 +3,17 @@ import { parseHost } from '../names/authority.ts'
 import { type Problem, warning } from '../problem.ts'
 import type { Result } from '../result.ts'
 import { type Entry, isConstrained, type Pattern } from './entry.ts'
+import { formatPattern } from './hints.ts'
 import { formatHostPattern, type HostPattern } from './host-pattern.ts'
 import { inspectedHosts } from './inspected-hosts.ts'
 import type { Policy } from './policy.ts'
 
 /** What is valid and still not what one would expect. */
 export function lintEntries(policy: Policy, config: Config): Problem[] {
+  const unseen = new Set<string>()
   return policy.entries.flatMap((entry) => {
     const path = placeOf(entry, config)
-    return [...lintProtocol(entry, path), ...lintPaths(policy, entry, path)]
+    return [...lintProtocol(entry, path, unseen), ...lintPaths(policy, entry, path)]
   })
 }
 
@@ -20,7 +22,11 @@ function placeOf(entry: Entry, config: Config): (string | number)[] {
   return ['rules', config.rules.findIndex(({ name }) => `rule/${name}` === entry.id)]
 }
 
-function lintProtocol(entry: Entry, path: (string | number)[]): Problem[] {
+/** @param told hosts and ports that were warned of: two editions may list the same */
+function lintProtocol(entry: Entry, path: (string | number)[], told: Set<string>): Problem[] {
+  const key = entry.patterns.flatMap((pattern) => (pattern.protocol === 'any' ? [formatPattern(pattern)] : [])).join(' ')
+  if (entry.origin === 'catalogue' && told.has(key)) return []
+  told.add(key)
   const ports = new Set<string | number>(
     entry.patterns.flatMap(({ protocol, ports }): readonly (string | number)[] =>
       protocol !== 'any' ? [] : ports === 'any' ? ['*'] : ports,

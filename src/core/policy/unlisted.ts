@@ -1,7 +1,7 @@
 import type { Config } from '../config.ts'
 import { type Edition, otherClouds, parameterPattern, type ResolvedRow, resolveRows, toEntry } from './catalogue.ts'
 import { DEFAULT_PORTS, type Pattern } from './entry.ts'
-import type { FeatureSwitch } from './features.ts'
+import { type FeatureSwitch, featureSwitch } from './features.ts'
 import type { KnownDestination, Unlisted } from './hints.ts'
 import { parseHostPattern } from './host-pattern.ts'
 import { HostTree } from './host-tree.ts'
@@ -19,10 +19,16 @@ export function unlistedTree(config: Config, editions: readonly Edition[], isOn:
   for (const edition of editions) {
     const inForce = config.editions.includes(edition.id)
     const rows = resolveRows(edition, config.cloud, names)
-    if (!inForce) add(rows, () => ({ kind: 'edition', edition: edition.id }))
-    else {
+    if (!inForce) {
+      const wouldBeOn = featureSwitch(config, [edition])
+      add(rows, ({ row: { feature } }) => ({
+        kind: 'edition',
+        edition: edition.id,
+        ...(wouldBeOn(edition.id, feature) ? {} : { feature }),
+      }))
+    } else {
       const off = rows.filter(({ row }) => !isOn(edition.id, row.feature))
-      add(off, ({ row }) => ({ kind: 'feature', feature: row.feature }))
+      add(off, ({ row: { feature } }) => ({ kind: 'feature', feature, standard: edition.features[feature]?.default ?? false }))
       for (const row of rows) addParameters(tree, row, config)
     }
     for (const cloud of otherClouds(config.cloud)) add(resolveRows(edition, cloud, names), () => ({ kind: 'cloud', cloud }))
@@ -30,8 +36,10 @@ export function unlistedTree(config: Config, editions: readonly Edition[], isOn:
   return tree
 }
 
+/** Of a row that can be narrowed too: the name of one more vault is a smaller change than every customer's. */
 function addParameters(tree: HostTree<Unlisted>, row: ResolvedRow, config: Config): void {
-  for (const host of row.row.hosts[config.cloud]) {
+  if (row.row.unproxied !== undefined) return
+  for (const host of [...row.row.hosts[config.cloud], ...(row.row.narrow?.hosts[config.cloud] ?? [])]) {
     const parameter = parameterPattern(host)
     if (parameter === undefined) continue
     const pattern: Pattern = { host: parameter.host, ports: row.row.ports ?? DEFAULT_PORTS }
