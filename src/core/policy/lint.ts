@@ -3,7 +3,6 @@ import { parseHost } from '../names/authority.ts'
 import { type Problem, warning } from '../problem.ts'
 import type { Result } from '../result.ts'
 import { type Entry, isConstrained, type Pattern } from './entry.ts'
-import { formatPattern } from './hints.ts'
 import { formatHostPattern, type HostPattern } from './host-pattern.ts'
 import { inspectedHosts } from './inspected-hosts.ts'
 import type { Policy } from './policy.ts'
@@ -24,7 +23,7 @@ function placeOf(entry: Entry, config: Config): (string | number)[] {
 
 /** @param told hosts and ports that were warned of: two editions may list the same */
 function lintProtocol(entry: Entry, path: (string | number)[], told: Set<string>): Problem[] {
-  const key = entry.patterns.flatMap((pattern) => (pattern.protocol === 'any' ? [formatPattern(pattern)] : [])).join(' ')
+  const key = entry.patterns.flatMap((pattern) => (pattern.protocol === 'any' ? [unseenKey(pattern)] : [])).join(' ')
   if (entry.origin === 'catalogue' && told.has(key)) return []
   told.add(key)
   const ports = new Set<string | number>(
@@ -39,6 +38,10 @@ function lintProtocol(entry: Entry, path: (string | number)[], told: Set<string>
       `\`${entry.id}\` relays ${ports.size === 1 ? 'port' : 'ports'} ${[...ports].join(', ')} unseen: such a tunnel can carry any name and any protocol`,
     ),
   ]
+}
+
+function unseenKey({ host, ports }: Pattern): string {
+  return `${formatHostPattern(host)}:${ports === 'any' ? '*' : ports.toSorted((a, b) => a - b).join(',')}`
 }
 
 /** A path entry beside an allow for the whole host decides nothing. */

@@ -75,7 +75,7 @@ function remedyHint({ entry, pattern, remedy }: Unlisted, policy: Policy, host: 
       const { setting } = missing
       const change = setting === 'id' ? `set \`workspace.id\` to \`${label}\`` : `add \`${label}\` to \`workspace.${setting}\``
       return {
-        text: setting === 'regions' ? `if that is a region of yours, ${change}` : `if it is yours, ${change}`,
+        text: `if it is yours, ${change}`,
         remedy: { kind: remedy.kind, name: setting },
       }
     }
