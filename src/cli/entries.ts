@@ -5,7 +5,7 @@ import type { Entry, Tenancy } from '../core/policy/entry.ts'
 import { formatPattern } from '../core/policy/hints.ts'
 import { type LoadedConfig, loadConfig } from '../io/config/load.ts'
 import { type CommandIo, counted, EXIT, refuseConfig, terminalColumns } from './command-io.ts'
-import { entrySource, formatEntrySource } from './entry-source.ts'
+import { type EntrySource, entrySource, formatEntrySource } from './entry-source.ts'
 import { chosenConfig } from './shipped-config.ts'
 import { type Cell, type Column, renderTable } from './table.ts'
 
@@ -63,7 +63,7 @@ function row(entry: Entry, loaded: LoadedConfig): readonly Cell[] {
   return [
     idAndPatterns(entry),
     tenancy ?? '',
-    formatEntrySource(entrySource(entry, { ...loaded, file: basename(loaded.file) })),
+    formatEntrySource(shortSource(entrySource(entry, loaded))),
     [purpose ?? '', ...(condition === undefined ? [] : [`condition: ${condition}`])],
   ]
 }
@@ -84,4 +84,9 @@ const WHO: { readonly [T in Tenancy | 'rule']: string } = {
 function idAndPatterns({ id, action, patterns, mode, quiet }: Entry): Cell {
   const refusal = action === 'deny' ? `deny${mode === 'report' ? ', report only' : ''}${quiet ? ', quiet' : ''}: ` : ''
   return [id, ...patterns.map((pattern) => `  ${refusal}${formatPattern(pattern)}`)]
+}
+
+/** In a table a file's own name is enough. */
+function shortSource(source: EntrySource | undefined): EntrySource | undefined {
+  return source !== undefined && 'file' in source ? { ...source, file: basename(source.file) } : source
 }

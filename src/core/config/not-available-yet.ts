@@ -2,18 +2,13 @@
 export const NOT_AVAILABLE_YET: readonly string[] = [
   'groups',
   'hooks',
-  'include',
   'serviceTags',
   'subnet',
   'upstream',
   'listen.*.proxyProtocol',
   'listen.*.tls',
   'listen.transparent',
-  'rules.*.addresses',
-  'rules.*.expires',
   'rules.*.groups',
-  'rules.*.owner',
   'rules.*.serviceTags',
-  'rules.*.ticket',
   'audit.onFailure',
 ]

@@ -6,12 +6,13 @@ import { formatHostPattern } from './host-pattern.ts'
 export function describeEntry(entry: Entry) {
   const { id, origin, action, feature, tenancy, purpose, condition, documented, documentedProtocol, note, source, mode, quiet } =
     entry
+  const { expires, owner, ticket } = entry
   return {
     id,
     origin,
     action,
     ...(quiet === undefined ? {} : { quiet }),
-    ...optional({ mode, feature, tenancy, purpose, condition, documented, documentedProtocol, note }),
+    ...optional({ mode, feature, tenancy, purpose, condition, documented, documentedProtocol, note, expires, owner, ticket }),
     ...(source === undefined ? {} : { source }),
     patterns: entry.patterns.map(({ host, ports, protocol, paths, methods, inspect }) => ({
       host: formatHostPattern(host),
