@@ -71,9 +71,9 @@ export function addressesTable(): string {
 
 /** Features of an edition with their defaults. */
 export function featuresTable(edition: Edition): string {
-  const rows = Object.entries(edition.features).map(([name, { default: on, summary }]) => [
+  const rows = Object.entries(edition.features).map(([name, { default: on, namedBy, summary }]) => [
     code(name),
-    on ? 'on' : 'off',
+    namedBy === undefined ? (on ? 'on' : 'off') : `on where ${code(`workspace.${namedBy}`)} names something`,
     String(edition.hosts.filter(({ feature }) => feature === name).length),
     summary,
   ])
@@ -85,15 +85,37 @@ export function rowsTable(edition: Edition): string {
   const rows = edition.hosts.map((row) => {
     const [first, ...others] = CLOUDS.map((cloud) => cell(row, cloud))
     return [
-      row.lines.join(', '),
+      row.lines.length > 0 ? row.lines.join(', ') : (row.documents ?? []).join(', '),
       code(`${row.feature}/${row.id}`),
       first ?? '',
       ...others.map((text) => (text === first ? 'the same' : text)),
-      row.ports?.join(', ') ?? '80, 443',
-      row.tenancy,
+      portsOf(row),
+      tenancyOf(row),
     ]
   })
-  return markdownTable(['lines', 'entry', ...CLOUDS, 'ports', 'tenancy'], rows)
+  return markdownTable([edition.documents === undefined ? 'lines' : 'pages', 'entry', ...CLOUDS, 'ports', 'tenancy'], rows)
+}
+
+function portsOf({ ports, protocol, unproxied }: HostRow): string {
+  const shown = ports?.join(', ') ?? '80, 443'
+  return unproxied === undefined ? shown : `${protocol === undefined ? '' : `${protocol} `}${shown}, not carried`
+}
+
+function tenancyOf({ tenancy, narrow }: HostRow): string {
+  return narrow === undefined
+    ? tenancy
+    : `${tenancy}, narrowed by ${narrow.by.map((by) => code(`workspace.${by}`)).join(' and ')}`
+}
+
+/** The pages that an edition's rows stand in, by the name that `entries` shows. */
+export function pagesTable({ documents = {} }: Edition): string {
+  const rows = Object.entries(documents).map(([name, { title, date, page }]) => [
+    code(name),
+    title,
+    date,
+    page.replace(/\.md$/, ''),
+  ])
+  return markdownTable(['page', 'title', 'dated', 'in the documentation repositories'], rows)
 }
 
 function cell(row: HostRow, cloud: Cloud): string {

@@ -68,7 +68,7 @@ export function wideFeatures(config: Config, inForce: readonly Edition[], entrie
     }
   }
   return [...byFeature].map(([feature, hosts]) => {
-    const path = config.features[feature] === undefined ? ['workspace'] : ['features', feature]
+    const path = config.features[feature] === undefined ? ['workspace', 'managedStorage'] : ['features', feature]
     return warning(
       path,
       `\`${feature}\` lets data out to whoever answers under ${[...hosts].map((host) => `\`${host}\``).join(', ')}`,

@@ -15,20 +15,24 @@ import type { Policy } from './policy.ts'
  */
 export function unlistedHint(policy: Policy, { host, port }: EgressRequest, known: Hint | undefined): Hint | undefined {
   const candidates = policy.unlisted.find(host).filter(({ pattern }) => portMatches(pattern, port))
-  const first = (kind: Unlisted['remedy']['kind'], wanted: (remedy: Unlisted['remedy']) => boolean = () => true) => {
+  const first = (kind: Unlisted['remedy']['kind'], wanted: (candidate: Unlisted) => boolean = () => true) => {
     for (const candidate of candidates) {
       const { remedy } = candidate
-      const hint = remedy.kind === kind && wanted(remedy) ? remedyHint(candidate, policy, host) : undefined
+      const hint = remedy.kind === kind && wanted(candidate) ? remedyHint(candidate, policy, host) : undefined
       if (hint !== undefined) return hint
     }
     return undefined
   }
   // A known destination that should not be opened is not offered with another cloud's or edition's list either.
   const barred = known?.remedy.kind === 'none'
+  const inEdition = (wanted: (candidate: Unlisted) => boolean) =>
+    barred ? undefined : first('edition', (candidate) => needsNoFeature(candidate) && wanted(candidate))
   const small =
     first('feature', isStandard) ??
+    // A registry that an edition names in full is not to be taken for the operator's own.
+    inEdition(({ pattern }) => pattern.host.kind === 'exact') ??
     first('workspace') ??
-    (barred ? undefined : first('edition', (remedy) => !needsFeature(remedy)))
+    inEdition(() => true)
   if (small !== undefined) return withKnown(small, known)
   if (known !== undefined && barred) return known
   const scenario = first('feature') ?? first('edition')
@@ -41,12 +45,12 @@ export function unlistedHint(policy: Policy, { host, port }: EgressRequest, know
   return known
 }
 
-function isStandard(remedy: Unlisted['remedy']): boolean {
+function isStandard({ remedy }: Unlisted): boolean {
   return remedy.kind === 'feature' && remedy.standard
 }
 
-function needsFeature(remedy: Unlisted['remedy']): boolean {
-  return remedy.kind === 'edition' && remedy.feature !== undefined
+function needsNoFeature({ remedy }: Unlisted): boolean {
+  return remedy.kind === 'edition' && remedy.feature === undefined
 }
 
 function remedyHint({ entry, pattern, remedy }: Unlisted, policy: Policy, host: Host): Hint | undefined {

@@ -1,5 +1,13 @@
 import type { Config } from '../config.ts'
-import { type Edition, otherClouds, parameterPattern, type ResolvedRow, resolveRows, toEntry } from './catalogue.ts'
+import {
+  type Edition,
+  otherClouds,
+  parameterPattern,
+  type ResolvedRow,
+  resolveRows,
+  toEntry,
+  type WorkspaceSetting,
+} from './catalogue.ts'
 import { DEFAULT_PORTS, type Pattern } from './entry.ts'
 import { type FeatureSwitch, featureSwitch } from './features.ts'
 import type { KnownDestination, Unlisted } from './hints.ts'
@@ -29,7 +37,15 @@ export function unlistedTree(config: Config, editions: readonly Edition[], isOn:
     } else {
       const off = rows.filter(({ row }) => !isOn(edition.id, row.feature))
       add(off, ({ row: { feature } }) => ({ kind: 'feature', feature, standard: edition.features[feature]?.default ?? false }))
-      for (const row of rows) addParameters(tree, row, config)
+      for (const row of rows) {
+        const { namedBy } = edition.features[row.row.feature] ?? {}
+        addParameters(
+          tree,
+          row,
+          config,
+          (settings) => isOn(edition.id, row.row.feature) || settings.some((one) => one === namedBy),
+        )
+      }
     }
     for (const cloud of otherClouds(config.cloud)) add(resolveRows(edition, cloud, names), () => ({ kind: 'cloud', cloud }))
   }
@@ -37,11 +53,17 @@ export function unlistedTree(config: Config, editions: readonly Edition[], isOn:
 }
 
 /** Of a row that can be narrowed too: the name of one more vault is a smaller change than every customer's. */
-function addParameters(tree: HostTree<Unlisted>, row: ResolvedRow, config: Config): void {
+function addParameters(
+  tree: HostTree<Unlisted>,
+  row: ResolvedRow,
+  config: Config,
+  /** Whether a name there would put the row into the policy. */
+  helps: (settings: readonly WorkspaceSetting[]) => boolean,
+): void {
   if (row.row.unproxied !== undefined) return
   for (const host of [...row.row.hosts[config.cloud], ...(row.row.narrow?.hosts[config.cloud] ?? [])]) {
     const parameter = parameterPattern(host)
-    if (parameter === undefined) continue
+    if (parameter === undefined || !helps(parameter.settings)) continue
     const pattern: Pattern = { host: parameter.host, ports: row.row.ports ?? DEFAULT_PORTS }
     const parameters = parameter.settings.map((setting) => ({ setting, named: config.workspace[setting] }))
     tree.insert(parameter.host, { entry: toEntry(row, config.cloud), pattern, remedy: { kind: 'workspace', parameters } })
