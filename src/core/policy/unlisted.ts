@@ -38,13 +38,9 @@ export function unlistedTree(config: Config, editions: readonly Edition[], isOn:
       const off = rows.filter(({ row }) => !isOn(edition.id, row.feature))
       add(off, ({ row: { feature } }) => ({ kind: 'feature', feature, standard: edition.features[feature]?.default ?? false }))
       for (const row of rows) {
-        const { namedBy } = edition.features[row.row.feature] ?? {}
-        addParameters(
-          tree,
-          row,
-          config,
-          (settings) => isOn(edition.id, row.row.feature) || settings.some((one) => one === namedBy),
-        )
+        const { default: standard, namedBy } = edition.features[row.row.feature] ?? {}
+        const isReachable = standard === true || isOn(edition.id, row.row.feature)
+        addParameters(tree, row, config, (settings) => isReachable || settings.some((setting) => setting === namedBy))
       }
     }
     for (const cloud of otherClouds(config.cloud)) add(resolveRows(edition, cloud, names), () => ({ kind: 'cloud', cloud }))
@@ -57,7 +53,7 @@ function addParameters(
   tree: HostTree<Unlisted>,
   row: ResolvedRow,
   config: Config,
-  /** Whether a name there would put the row into the policy. */
+  /** Whether a name there is the change to make: a scenario that is off is not opened by naming what it narrows. */
   helps: (settings: readonly WorkspaceSetting[]) => boolean,
 ): void {
   if (row.row.unproxied !== undefined) return
