@@ -10,5 +10,4 @@ export const NOT_AVAILABLE_YET: readonly string[] = [
   'listen.transparent',
   'rules.*.groups',
   'rules.*.serviceTags',
-  'audit.onFailure',
 ]
