@@ -5,6 +5,7 @@ import { ConfigSource } from '../io/config/config-source.ts'
 import { formatProblem, type LoadedConfig } from '../io/config/load.ts'
 import { type FileReads, type RecordedReads, recordReads } from '../io/file-reads.ts'
 import { createLog, type Logger } from '../io/telemetry/log.ts'
+import { surviveUnforeseen } from '../io/telemetry/unforeseen.ts'
 import { workerCount } from '../workers/cores.ts'
 
 /** sysexits.h: the configuration is at fault. */
@@ -23,9 +24,7 @@ export async function serve({ config: file }: { readonly config: string }): Prom
     return EXIT_CONFIG
   }
   warn(log, loaded.value)
-  // Whatever nobody foresaw ends one connection, not everybody's way out.
-  process.on('uncaughtException', (error) => log.error({ err: error }, 'uncaught exception'))
-  process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection'))
+  surviveUnforeseen(log)
   let stopped: Promise<number>
   try {
     const gateway = await createGateway(loaded.value, reads, source, log, dropped)
