@@ -1,6 +1,6 @@
 import { formatListenAddress } from '../core/listen-address.ts'
 import { err, ok, type Result } from '../core/result.ts'
-import { Gateway, type RunningGateway, type Settings } from '../gateway.ts'
+import { forbidCoreDumps, Gateway, type RunningGateway, type Settings } from '../gateway.ts'
 import { ConfigSource } from '../io/config/config-source.ts'
 import { formatProblem, type LoadedConfig } from '../io/config/load.ts'
 import { type FileReads, type RecordedReads, recordReads } from '../io/file-reads.ts'
@@ -25,6 +25,7 @@ export async function serve({ config: file }: { readonly config: string }): Prom
   }
   warn(log, loaded.value)
   surviveUnforeseen(log)
+  if (!forbidCoreDumps()) log.info('core dumps are as the system has them: the native part is not there to forbid them')
   let stopped: Promise<number>
   try {
     const gateway = await createGateway(loaded.value, reads, source, log, dropped)
