@@ -10,9 +10,4 @@ export const NOT_AVAILABLE_YET: readonly string[] = [
   'listen.transparent',
   'rules.*.groups',
   'rules.*.serviceTags',
-  'workspace.aksClusters',
-  'workspace.federationHosts',
-  'workspace.id',
-  'workspace.keyVaults',
-  'workspace.managedStorage',
 ]
