@@ -67,12 +67,12 @@ static bool hand_over(napi_env env, struct context *context, const struct relay_
          napi_call_function(env, global, callback, 1, &records, NULL) == napi_ok;
 }
 
-static void drain(napi_env env, struct context *context) {
+static bool drain(napi_env env, struct context *context) {
   struct relay_completion batch[BATCH];
   /* The callback may close the engine under us. */
   while (context->engine != NULL) {
     size_t count = relay_drain_completions(context->engine, batch, BATCH);
-    if (count == 0) return;
+    if (count == 0) return true;
     context->open -= count;
     if (context->open == 0 && context->ended != NULL) napi_unref_threadsafe_function(env, context->ended);
     if (!hand_over(env, context, batch, count)) {
@@ -82,10 +82,11 @@ static void drain(napi_env env, struct context *context) {
       for (size_t i = 0; !threw && i < count; i++)
         if (batch[i].fd >= 0) close(batch[i].fd);
       /* What is left must not wait for an end that may never come. */
-      if (context->engine != NULL && count == BATCH) on_notify(context);
-      return;
+      if (context->engine != NULL && context->ended != NULL) on_notify(context);
+      return false;
     }
   }
+  return true;
 }
 
 static void fill_door_record(double *record, const struct relay_door_event *event, size_t offset) {
@@ -149,11 +150,17 @@ static bool drain_door(napi_env env, struct context *context) {
   return true;
 }
 
+/* Both lists, until neither has anything. */
+static void drain_all(napi_env env, struct context *context) {
+  while (drain_door(env, context) && drain(env, context))
+    if (context->engine == NULL || relay_is_drained(context->engine)) return;
+}
+
 static void on_ended(napi_env env, napi_value callback, void *user, void *data) {
   (void)callback;
   (void)data;
   if (env == NULL) return; /* the environment is going away */
-  if (drain_door(env, user)) drain(env, user);
+  drain_all(env, user);
   /* Node drops an exception from here with a mere warning, for modules of this Node-API version. */
   napi_value exception;
   bool pending = false;
@@ -314,7 +321,7 @@ static napi_value close_method(napi_env env, napi_callback_info info) {
   struct relay_engine *engine = context->engine;
   if (engine == NULL) return NULL;
   relay_engine_stop(engine, reason);
-  if (drain_door(env, context)) drain(env, context);
+  drain_all(env, context);
   if (context->engine == NULL) return NULL; /* the callback called close as well */
   context->engine = NULL;
   relay_engine_destroy(engine);

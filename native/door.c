@@ -503,6 +503,14 @@ size_t relay_drain_door(struct relay_engine *engine, struct relay_door_event *ba
   return count;
 }
 
+bool relay_is_drained(struct relay_engine *engine) {
+  pthread_mutex_lock(&engine->lock);
+  bool drained = engine->completed.first == NULL && engine->events.first == NULL;
+  if (drained) engine->notified = false;
+  pthread_mutex_unlock(&engine->lock);
+  return drained;
+}
+
 void relay_door_event_done(struct relay_engine *engine, const struct relay_door_event *event) {
   if (event->kind != RELAY_DOOR_HANDED && event->kind != RELAY_DOOR_GONE) return;
   struct tunnel *tunnel = event->owner;

@@ -208,6 +208,10 @@ int relay_door_carry(struct relay_engine *engine, uint64_t id, uint32_t idle_ms,
 int relay_door_more(struct relay_engine *engine, uint64_t id);
 /* RELAY_DOOR_HANDED follows. */
 int relay_door_take(struct relay_engine *engine, uint64_t id);
+/* True: nothing is left to drain, and the next of either kind notifies. To be asked after draining both: what comes to one list while
+ * the other is drained is not told of again. */
+bool relay_is_drained(struct relay_engine *engine);
+
 /* original_dst.c: where a connection redirected by netfilter was going. */
 int relay_original_dst(int fd, struct sockaddr_storage *address);
 
