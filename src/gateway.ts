@@ -108,6 +108,8 @@ export class Gateway implements RunningGateway {
   async start(): Promise<BoundAddresses> {
     const { listen } = this.#settings.generation.config
     try {
+      const problem = await this.#settings.startHooks()
+      if (problem !== undefined) throw new Error(problem)
       await this.#audit.open()
       const metrics = await this.#services.metrics.start(listen.metrics)
       const admin = await this.#services.admin.start(listen.admin)
@@ -136,10 +138,13 @@ export class Gateway implements RunningGateway {
     if (!loaded.ok) return this.#settings.refuse(loaded.error)
     const objection = this.#settings.objectionTo(loaded.value)
     if (objection !== undefined) return this.#settings.refuse([objection])
+    const problem = await this.#settings.prepareHooks(loaded.value)
+    if (problem !== undefined) return this.#settings.refuse([problem])
     const { audit } = loaded.value.config
     try {
       await this.#audit.reopen(audit)
     } catch (error) {
+      this.#settings.abandonHooks()
       return this.#settings.refuse([`cannot open the audit log \`${audit.file}\`: ${(error as NodeJS.ErrnoException).code}`])
     }
     this.#gate.adopt(this.#settings.swap(loaded.value))
@@ -164,6 +169,7 @@ export class Gateway implements RunningGateway {
 
   async #close(): Promise<void> {
     await this.#gate.close()
+    await this.#settings.closeHooks()
     this.#services.metrics.stop()
     this.#services.admin.stop()
     await this.#audit.close()

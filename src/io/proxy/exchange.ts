@@ -45,6 +45,10 @@ export class Exchange {
   serverName: string | undefined
   pathAndQuery: string | undefined
   entry: Entry | undefined
+  /** Name of the hook that let it through, or refused it. */
+  hook: string | undefined
+  /** Header fields as they came; kept only where there are hooks to be shown them. */
+  hookFields: readonly string[] | undefined
   /** What report mode let pass. */
   wouldDeny: Denial | undefined
   address: { readonly ip: IpAddress; readonly port: number } | undefined
@@ -81,6 +85,7 @@ export class Exchange {
     const hint = this.target === undefined ? plainHint(refusal) : hintFor(policy, this.target, refusal, refusal.refusal)
     if (!this.#settled) {
       this.entry = refusal.entry ?? this.entry
+      this.hook = refusal.hook ?? this.hook
       this.#hint = hint
       const verdict = isFailure(reason) ? 'error' : 'deny'
       this.#count(verdict, refusal)
@@ -127,7 +132,7 @@ export class Exchange {
   #write(event: AuditVerdict, reason: Reason | undefined, detail: string | undefined, relayed: Partial<Relayed>): void {
     this.#settled = true
     const { policy, config } = this.generation
-    const { parent, method, address, serverName } = this
+    const { parent, method, address, serverName, hook } = this
     const line: FullAuditEvent = {
       time: new Date().toISOString(),
       id: this.id,
@@ -138,6 +143,7 @@ export class Exchange {
       ...(method === undefined ? {} : { method }),
       ...this.#path(config.audit),
       ...(serverName === undefined ? {} : { sni: serverName }),
+      ...(hook === undefined ? {} : { hook }),
       ...(reason === undefined ? {} : { reason }),
       ...(this.#hint === undefined ? {} : { hint: this.#hint.text }),
       ...(detail === undefined ? {} : { detail }),

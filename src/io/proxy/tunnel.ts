@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { TunnelEnd } from '../../core/audit-event.ts'
+import { needsSight } from '../../core/hooks/apply-hooks.ts'
 import { letsThrough } from '../../core/policy/enforce.ts'
 import { judgeHello } from '../../core/policy/judge-opening.ts'
 import { err, type Result } from '../../core/result.ts'
@@ -17,6 +18,7 @@ import { HeldBytes } from './held-bytes.ts'
 import { type Allowed, admit, headOf, judgeHead, rule } from './judge.ts'
 import { type OpeningVerdict, TlsOpening } from './opening.ts'
 import type { ProxyContext } from './proxy-context.ts'
+import { lifetimeMs } from './tunnels.ts'
 
 /** RFC 9110 section 9.3.6: a 2xx to CONNECT has neither body nor framing. */
 const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n'
@@ -28,6 +30,9 @@ const TLS_HANDSHAKE = 22
  * request, did not like what it saw. Later, it is a connection that was opened ahead and not needed.
  */
 const LOOK_AT_CERTIFICATE_MS = 2_000
+
+/** Node's timers end at once past this. */
+const TIMER_MS_MAX = 2_147_483_647
 
 /** Takes a connection that carries HTTP in sight: plain, or out of TLS that was ended here. */
 export type ServeHttp = (connection: ClientConnection) => void
@@ -55,7 +60,8 @@ export async function openTunnel(
   const admitted = admit(context, exchange)
   const barred = admitted instanceof Promise ? await admitted : admitted
   if (barred !== undefined) return refuse(barred)
-  const ruling = judgeConnect(exchange, req)
+  const judged = judgeConnect(exchange, req)
+  const ruling = judged instanceof Promise ? await judged : judged
   if (!ruling.ok) return refuse(ruling.error)
   const place = context.admission.takeTunnel(client.text)
   const full = place instanceof Promise ? await place : place
@@ -71,7 +77,7 @@ export async function openTunnel(
   }
 }
 
-function judgeConnect(exchange: Exchange, req: IncomingMessage): Result<Allowed, Refusal> {
+function judgeConnect(exchange: Exchange, req: IncomingMessage): Result<Allowed, Refusal> | Promise<Result<Allowed, Refusal>> {
   const judged = judgeHead(exchange, headOf(req))
   if (!judged.ok) return judged
   const { target } = judged.value
@@ -79,7 +85,7 @@ function judgeConnect(exchange: Exchange, req: IncomingMessage): Result<Allowed,
   exchange.target = target.authority
   // A CONNECT inside a tunnel would be a second, unjudged way out of it.
   if (exchange.connection.session !== undefined) return err({ reason: 'method_not_listed', detail: 'CONNECT inside a tunnel' })
-  return rule(exchange, target.authority)
+  return rule(exchange, target.authority, req.rawHeaders)
 }
 
 /** A tunnel from its admission until the relay has it, or to its end where its inside is in sight. */
@@ -163,7 +169,9 @@ class Tunnel {
     const { denial } = verdict
     if (denial === undefined) return undefined
     const named = this.#exchange.entry === undefined ? denial : { ...denial, entry: this.#exchange.entry }
-    if (!letsThrough(denial.reason, this.#exchange.generation.policy.mode)) return named
+    // What a hook narrowed to certain requests has to be seen, in report mode too.
+    const mustBeSeen = this.#ruling.narrowings?.some(needsSight) === true
+    if (mustBeSeen || !letsThrough(denial.reason, this.#exchange.generation.policy.mode)) return named
     this.#exchange.wouldDeny ??= named
     this.#passesUnseen = true
     return undefined
@@ -201,7 +209,7 @@ class Tunnel {
     const relay = this.#context.relay.start(this.#socket, dialled.socket, {
       initialUp: this.#held.release(),
       idleMs: limits.tunnelIdleSeconds * 1000,
-      lifetimeMs: limits.tunnelLifetimeSeconds * 1000,
+      lifetimeMs: lifetimeMs(limits, this.#ruling.narrowings),
     })
     new CarriedTunnel(this.#context, this.#exchange, relay, false)
     this.isCarried = true
@@ -231,7 +239,16 @@ class Tunnel {
   #serve(scheme: HttpSession['scheme'], inside: Socket, dialled: Dialled): Promise<void> {
     const { connection, target } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
-    const session: HttpSession = { scheme, authority: target, parent: this.#exchange.id, dialled, wasUsed: false }
+    const { narrowings } = this.#ruling
+    const session: HttpSession = {
+      scheme,
+      authority: target,
+      parent: this.#exchange.id,
+      narrowings,
+      hookFields: this.#exchange.hookFields,
+      dialled,
+      wasUsed: false,
+    }
     const since = performance.now()
     let endedBy: TunnelEnd = 'client'
     const { bytesRead, bytesWritten } = this.#socket
@@ -246,8 +263,13 @@ class Tunnel {
         inside.destroySoon()
       },
     })
+    const lifetime = this.#endAfterLifetime(() => {
+      endedBy = 'lifetime'
+      inside.destroySoon()
+    })
     const done = new Promise<void>((resolve) => {
       inside.once('close', () => {
+        clearTimeout(lifetime)
         session.dialled?.socket.destroy()
         const leftAtOnce = endedBy === 'client' && !session.wasUsed && performance.now() - since < LOOK_AT_CERTIFICATE_MS
         if (leftAtOnce && scheme === 'https') this.#handshakeFailed('client_distrusts_ca')
@@ -263,6 +285,11 @@ class Tunnel {
     }
     if (!inside.destroyed) this.#serveHttp(new ClientConnection(inside, connection.listener, { connection, session }))
     return done
+  }
+
+  #endAfterLifetime(end: () => void): NodeJS.Timeout | undefined {
+    const ms = lifetimeMs(this.#exchange.generation.config.limits, this.#ruling.narrowings)
+    return ms > 0 ? setTimeout(end, Math.min(ms, TIMER_MS_MAX)) : undefined
   }
 }
 

@@ -17,6 +17,20 @@ export interface TelemetryOptions {
   /** Ids of the entries in force: only these are labels. */
   readonly entries: ReadonlySet<string>
   readonly clients: ClientPrivacy
+  /** Whoever else wants to know; absent costs nothing. */
+  readonly observer: TelemetryObserver | undefined
+}
+
+/** Facts of a request whose fate is settled: a tunnel at its 200, anything else at its end. */
+export type CountedRequest = Pick<
+  FullAuditEvent,
+  'listener' | 'kind' | 'event' | 'reason' | 'entry' | 'feature' | 'host' | 'port' | 'client'
+>
+
+export interface TelemetryObserver {
+  readonly onDecision: (request: CountedRequest) => void
+  /** The line as the audit log has it, whether or not it is written. */
+  readonly onEvent: (event: AuditEvent) => void
 }
 
 /** An audit event before anything is left out of it. */
@@ -31,10 +45,12 @@ export class Telemetry {
   readonly #deniedHosts: DeniedHosts
   #entries: ReadonlySet<string>
   readonly #clients: ClientNames
+  #observer: TelemetryObserver | undefined
   /** Series of a host, to be removed with it. */
   readonly #series = new Map<string, Set<string>>()
 
-  constructor({ metrics, audit, auditEvents, deniedHosts, clients, entries }: TelemetryOptions) {
+  constructor({ metrics, audit, auditEvents, deniedHosts, clients, entries, observer }: TelemetryOptions) {
+    this.#observer = observer
     this.#entries = entries
     this.metrics = metrics
     this.#audit = audit
@@ -44,10 +60,11 @@ export class Telemetry {
   }
 
   /** Takes other settings from now on. */
-  configure({ auditEvents, deniedHosts, clients, entries }: Omit<TelemetryOptions, 'metrics' | 'audit'>): void {
+  configure({ auditEvents, deniedHosts, clients, entries, observer }: Omit<TelemetryOptions, 'metrics' | 'audit'>): void {
     this.#entries = entries
     this.#auditEvents = auditEvents
     this.#clients.configure(clients)
+    this.#observer = observer
     this.#deniedHosts.limit(deniedHosts)
   }
 
@@ -56,11 +73,8 @@ export class Telemetry {
    *
    * @param quiet whether a deny rule asked that its refusals stay out of what alerts look at
    */
-  count(
-    event: Pick<FullAuditEvent, 'listener' | 'kind' | 'event' | 'reason' | 'entry' | 'feature' | 'host' | 'client'>,
-    hint: Hint | undefined,
-    quiet = false,
-  ): void {
+  count(event: CountedRequest, hint: Hint | undefined, quiet = false): void {
+    this.#observer?.onDecision(event)
     const { listener, kind, event: verdict, reason = '', entry, feature = 'rules' } = event
     this.metrics.requests.inc({ listener, kind, verdict, reason })
     if (verdict === 'allow' && entry !== undefined) this.metrics.entryHits.inc({ entry: this.#label(entry), feature })
@@ -75,8 +89,11 @@ export class Telemetry {
       const { host = '', port, reason = '', event: verdict, client, hint, time } = event
       this.denials.add({ host, port, reason, verdict, client, hint }, time)
     }
-    if (this.#auditEvents === 'denied' && event.event === 'allow') return
-    this.#audit.write(this.#clients.applied(event))
+    const isWritten = this.#auditEvents === 'all' || event.event !== 'allow'
+    if (!isWritten && this.#observer === undefined) return
+    const shown = this.#clients.applied(event)
+    if (isWritten) this.#audit.write(shown)
+    this.#observer?.onEvent(shown)
   }
 
   countTunnelBytes(bytesUp: number, bytesDown: number): void {

@@ -1,0 +1,28 @@
+import { type Problem, problem } from '../../core/problem.ts'
+import { err, ok, type Result } from '../../core/result.ts'
+import { type FileReads, readNow } from '../file-reads.ts'
+import { type CompiledHook, compileHook } from '../hooks/compile-hook.ts'
+import type { HookSource } from '../hooks/messages.ts'
+
+export interface HookFiles {
+  readonly hooks: readonly HookSource[]
+  /** Every file that went into them, absolute. */
+  readonly inputs: readonly string[]
+}
+
+/** Compiles each hook file of the config, or says what is wrong with which. */
+export async function readHooks(
+  files: readonly string[],
+  reads: FileReads = readNow,
+): Promise<Result<HookFiles, readonly Problem[]>> {
+  const compiled: CompiledHook[] = []
+  const problems: Problem[] = []
+  for (const [index, file] of files.entries()) {
+    const read = await reads(file, () => compileHook(file))
+    if (read.ok) compiled.push(read.value)
+    else problems.push(problem(['hooks', 'files', index], read.error))
+  }
+  if (problems.length > 0) return err(problems)
+  const hooks = compiled.map(({ name, file, code, map }) => ({ name, file, code, map }))
+  return ok({ hooks, inputs: compiled.flatMap(({ inputs }) => inputs) })
+}
