@@ -274,7 +274,9 @@ export class HookHost {
   }
 
   #report(hook: string | undefined, problem: string): void {
-    this.#problems.pass((missed) => this.#options.log.error({ hook, problem, missed }, 'a hook has failed'))
+    this.#problems.pass((missed) =>
+      this.#options.log.error({ hook, hooks: hook === undefined ? this.names : undefined, problem, missed }, 'a hook has failed'),
+    )
   }
 }
 

@@ -31,7 +31,10 @@ const SAID_CHARACTERS_MAX = 500
 /** Bytes that may wait to be written to it, before what can be left out is. */
 const WAITING_BYTES_MAX = 1_048_576
 
-const RUNNER = fileURLToPath(new URL('./runner.js', import.meta.url))
+/** Node 20 runs no TypeScript: from the source, as tests do, it is the one that was built. */
+const RUNNER = fileURLToPath(
+  new URL(import.meta.url.endsWith('.ts') ? '../../../dist/io/hooks/runner.js' : './runner.js', import.meta.url),
+)
 const SHELL = '/bin/sh'
 const MIB = 1_048_576
 

@@ -243,10 +243,10 @@ function leaveIfFull(): void {
 }
 
 /** What went wrong, with the place in the operator's own file. */
-function describe(error: unknown, source: HookSource): string {
+function describe(error: unknown, source: HookSource | undefined): string {
   try {
     if (!(error instanceof Error)) return bounded(`it threw ${String(error)}`)
-    const place = placeOf(error.stack, source)
+    const place = source === undefined ? undefined : placeOf(error.stack, source)
     return bounded(place === undefined ? `${error.message}` : `${place}: ${error.name}: ${error.message}`)
   } catch {
     return 'it threw something that cannot be shown'
@@ -271,7 +271,8 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR2'] as const) proces
 // What a hook throws outside of a call (a timer, a promise nobody waits for) is told on standard error and ends nothing.
 for (const event of ['uncaughtException', 'unhandledRejection'] as const)
   process.on(event, (error: unknown) => {
-    process.stderr.write(`${bounded(error instanceof Error ? (error.stack ?? error.message) : String(error))}\n`)
+    const source = hooks.find((hook) => error instanceof Error && placeOf(error.stack, hook.source) !== undefined)?.source
+    process.stderr.write(`outside of a call: ${describe(error, source)}\n`)
     leaveIfFull()
   })
 
