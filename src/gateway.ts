@@ -9,6 +9,7 @@ import { OwnAdmission } from './io/proxy/admission.ts'
 import { AuditLog } from './io/telemetry/audit-log.ts'
 import type { Logger } from './io/telemetry/log.ts'
 import { Metrics } from './io/telemetry/metrics.ts'
+import type { TelemetryObserver } from './io/telemetry/telemetry.ts'
 import { type ReloadReport, type Settings, SettingsInForce, type SettingsSource } from './settings-in-force.ts'
 
 export type { ReloadReport, Settings, SettingsSource } from './settings-in-force.ts'
@@ -19,6 +20,8 @@ export interface GatewayOptions extends Settings {
   readonly log: Logger
   /** Names with fixed addresses. */
   readonly hostsFile?: string
+  /** Of a gateway inside another program: who is told what happens. Its metrics then leave the process out. */
+  readonly observer?: TelemetryObserver
 }
 
 /** Where the gateway listens; port 0 has become a real one. */
@@ -52,7 +55,7 @@ export function newVia(): string {
 
 /** The composition root: everything is made here, started, drained and stopped here. */
 export class Gateway implements RunningGateway {
-  readonly metrics = new Metrics()
+  readonly metrics: Metrics
   readonly #log: Logger
   readonly #source: SettingsSource | undefined
   readonly #settings: SettingsInForce
@@ -64,10 +67,11 @@ export class Gateway implements RunningGateway {
   readonly #ending: Ending
   #bound: BoundAddresses | undefined
 
-  constructor({ source, log, hostsFile = HOSTS_FILE, ...settings }: GatewayOptions) {
+  constructor({ source, log, hostsFile = HOSTS_FILE, observer, ...settings }: GatewayOptions) {
     this.#log = log
     this.#source = source
-    const { metrics } = this
+    const metrics = new Metrics(observer === undefined)
+    this.metrics = metrics
     this.#settings = new SettingsInForce(settings, metrics, log)
     this.#audit = new AuditLog({
       ...settings.config.audit,
@@ -81,6 +85,7 @@ export class Gateway implements RunningGateway {
       admission: new OwnAdmission({ ...countAdmission(metrics), limits: () => this.#settings.generation.config.limits }),
       log,
       hostsFile,
+      observer,
       via: newVia(),
       ownListeners: () => (this.#bound === undefined ? [] : [this.#bound.metrics, this.#bound.admin]),
     })

@@ -130,8 +130,9 @@ export class Metrics {
   readonly hookNoticesDropped = this.#counter('hook_notices_dropped_total', 'Events that hooks were too slow to be told of')
   readonly buildInfo = this.#gauge('build_info', 'What is running', ['version', 'node', 'relay'])
 
-  constructor() {
-    collectDefaultMetrics({ register: this.registry })
+  /** @param ofProcess with those of Node and the process, which are the gateway's only where the process is */
+  constructor(ofProcess = true) {
+    if (ofProcess) collectDefaultMetrics({ register: this.registry })
     // A counter without labels that never moved must be there all the same: an alert on its absence would be noise.
     for (const counter of [
       this.deniedHostsFirstSeen,
