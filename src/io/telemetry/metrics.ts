@@ -1,4 +1,6 @@
-import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, type LabelValues, Registry } from 'prom-client'
+
+export type { Counter, LabelValues }
 
 /** One metric as it stands, as plain data: what a worker tells the primary. */
 export interface MetricReading {
@@ -28,6 +30,7 @@ const OF_THE_GATEWAY: ReadonlySet<string> = new Set(
     'policy_current',
     'policy_info',
     'policy_entries',
+    'rule_expiry_timestamp_seconds',
     'report_mode_since_timestamp_seconds',
     'denied_hosts_first_seen_total',
     'worker_restarts_total',
@@ -111,6 +114,11 @@ export class Metrics {
     'Since when would-be denials are let through; 0 in enforce mode',
   )
   readonly policyEntries = this.#gauge('policy_entries', 'Entries in force; operator rules have the feature `rules`', ['feature'])
+  readonly ruleExpiryTimestamp = this.#gauge(
+    'rule_expiry_timestamp_seconds',
+    'The end of the last day of each rule that has one; the rule stays in force after it',
+    ['entry'],
+  )
   readonly auditDropped = this.#counter('audit_dropped_total', 'Audit lines that could not be written')
   readonly workerRestarts = this.#counter('worker_restarts_total', 'Workers replaced after a crash')
   readonly certificatesMinted = this.#counter('certificates_minted_total', 'Certificates made for inspection')
