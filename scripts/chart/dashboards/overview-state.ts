@@ -93,7 +93,8 @@ export function saturation() {
     }),
     graph({
       title: 'Hook time',
-      description: 'How long hooks take over an answer, 95th percentile, and the processes that answer. Past `hooks.timeoutMs` a request is refused.',
+      description:
+        'How long hooks take over an answer, 95th percentile, and the processes that answer. Past `hooks.timeoutMs` a request is refused.',
       unit: 's',
       width: 12,
       queries: [

@@ -3,11 +3,18 @@ import { err, ok, type Result } from '../../core/result.ts'
 import { type FileReads, readNow } from '../file-reads.ts'
 import { type CompiledHook, compileHook } from '../hooks/compile-hook.ts'
 import type { HookSource } from '../hooks/messages.ts'
+import { readText } from './read-file.ts'
 
 export interface HookFiles {
   readonly hooks: readonly HookSource[]
   /** Every file that went into them, absolute. */
   readonly inputs: readonly string[]
+}
+
+async function readHook(file: string): Promise<Result<CompiledHook, string>> {
+  // Before the compiler, whose words for it are its own.
+  const text = await readText(file)
+  return text.ok ? compileHook(file) : err(text.error.message)
 }
 
 /** Compiles each hook file of the config, or says what is wrong with which. */
@@ -18,7 +25,7 @@ export async function readHooks(
   const compiled: CompiledHook[] = []
   const problems: Problem[] = []
   for (const [index, file] of files.entries()) {
-    const read = await reads(file, () => compileHook(file))
+    const read = await reads(file, () => readHook(file))
     if (read.ok) compiled.push(read.value)
     else problems.push(problem(['hooks', 'files', index], read.error))
   }
