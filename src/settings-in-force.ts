@@ -184,12 +184,13 @@ export class SettingsInForce {
   }
 
   #inspection(material: InspectionMaterial, config: Config): Inspection {
-    const { certificatesMinted, certificateCacheHits } = this.#metrics
+    const { certificatesMinted, certificateCacheHits, limitHits } = this.#metrics
     return new Inspection(material, {
       maxEntries: config.inspection.certificates,
       now: () => new Date(),
       onMint: () => certificatesMinted.inc(),
       onHit: () => certificateCacheHits.inc(),
+      onEvict: () => limitHits.inc({ limit: 'certificates' }),
     })
   }
 

@@ -14,5 +14,4 @@ export const NOT_AVAILABLE_YET: readonly string[] = [
   'workspace.id',
   'workspace.keyVaults',
   'workspace.managedStorage',
-  'audit.onFailure',
 ]

@@ -47,6 +47,8 @@ const NAME_CHARACTERS_MAX = 128
 const READ_MAX = 64
 const LIST_MAX = 100
 const SECONDS_MAX = 31_536_000
+/** Timers count milliseconds in 31 bits; 24 days are longer than any tunnel stands. */
+const LIFETIME_SECONDS_MAX = 2_147_483
 
 /** Reads an answer. The error says what is wrong with it, in words that have nothing of the answer in them. */
 export function readHookAnswer(raw: unknown): Result<HookAnswer, string> {
@@ -114,7 +116,8 @@ function readNarrowing(raw: unknown): Result<Narrowing, string> {
     return err('`methods` is no list of methods in capitals')
   const patterns = paths === undefined ? ok(undefined) : readPaths(paths)
   if (!patterns.ok) return patterns
-  if (seconds !== undefined && !isSeconds(seconds)) return err('`seconds` is no number of seconds above 0')
+  if (seconds !== undefined && !(isSeconds(seconds) && seconds <= LIFETIME_SECONDS_MAX))
+    return err('`seconds` is no number of seconds above 0')
   return ok({
     hook: hook.slice(0, NAME_CHARACTERS_MAX),
     ...(allowed === undefined ? {} : { methods: allowed }),

@@ -7,6 +7,7 @@ import { judgeHello } from '../../core/policy/judge-opening.ts'
 import { err, type Result } from '../../core/result.ts'
 import { ACCESS_DENIED_ALERT } from '../../core/wire/client-hello.ts'
 import type { RawConnection } from '../relay/raw-connection.ts'
+import { breakOff } from '../relay/reset.ts'
 import type { Inspection } from '../tls/inspection.ts'
 import { type ClientHandshakeCause, interceptTls } from '../tls/intercept.ts'
 import { CarriedTunnel } from './carried-tunnel.ts'
@@ -18,6 +19,7 @@ import { HeldBytes } from './held-bytes.ts'
 import { type Allowed, admit, headOf, judgeHead, rule } from './judge.ts'
 import { type OpeningVerdict, TlsOpening } from './opening.ts'
 import type { ProxyContext } from './proxy-context.ts'
+import { TunnelDeadlines } from './tunnel-deadlines.ts'
 import { lifetimeMs } from './tunnels.ts'
 
 /** RFC 9110 section 9.3.6: a 2xx to CONNECT has neither body nor framing. */
@@ -30,9 +32,6 @@ const TLS_HANDSHAKE = 22
  * request, did not like what it saw. Later, it is a connection that was opened ahead and not needed.
  */
 const LOOK_AT_CERTIFICATE_MS = 2_000
-
-/** Node's timers end at once past this. */
-const TIMER_MS_MAX = 2_147_483_647
 
 /** Takes a connection that carries HTTP in sight: plain, or out of TLS that was ended here. */
 export type ServeHttp = (connection: ClientConnection) => void
@@ -55,7 +54,7 @@ export async function openTunnel(
   let held: HeldBytes | undefined
   /** Only what has to wait for something needs what arrives in the meantime. */
   const hold = () => {
-    held ??= new HeldBytes(socket, head, exchange.generation.config.limits.heldBytes)
+    held ??= new HeldBytes(socket, head, exchange.generation.config.limits.heldBytes, () => context.telemetry.hit('held_bytes'))
     return held
   }
   const refuse = (refusal: Refusal) => {
@@ -73,16 +72,26 @@ export async function openTunnel(
   if (place instanceof Promise) hold()
   const full = place instanceof Promise ? await place : place
   if (full !== undefined) return refuse({ reason: full })
+  const endsTls = ruling.value.inspect && ruling.value.protocol === 'tls'
+  const roomInside = !endsTls || context.admission.takeInspected()
+  if (roomInside instanceof Promise) hold()
+  if (!(roomInside instanceof Promise ? await roomInside : roomInside)) {
+    context.admission.releaseTunnel(client.text)
+    return refuse(INSPECTION_FULL)
+  }
   const tunnel = new Tunnel(context, exchange, ruling.value, hold(), serveHttp)
   try {
     await tunnel.open()
   } finally {
+    if (endsTls) context.admission.releaseInspected()
     if (!tunnel.isCarried) {
       context.tunnels.remove(exchange.id)
       context.admission.releaseTunnel(client.text)
     }
   }
 }
+
+const INSPECTION_FULL: Refusal = { reason: 'gateway_full', detail: 'no more tunnels are looked into at once' }
 
 function judgeConnect(exchange: Exchange, req: IncomingMessage): Result<Allowed, Refusal> | Promise<Result<Allowed, Refusal>> {
   const judged = judgeHead(exchange, headOf(req))
@@ -260,24 +269,27 @@ class Tunnel {
     const since = performance.now()
     let endedBy: TunnelEnd = 'client'
     const { bytesRead, bytesWritten } = this.#socket
+    const end = (by: TunnelEnd) => {
+      endedBy = by
+      inside.destroySoon()
+    }
+    const { limits } = this.#exchange.generation.config
+    const deadlines = new TunnelDeadlines(this.#socket, limits, lifetimeMs(limits, narrowings), (by) => {
+      endedBy = by
+      // Neither side wanted it: a cut answer must not look like a whole one.
+      breakOff(inside)
+    })
     this.#context.tunnels.add({
       exchange: this.#exchange,
       since: new Date(),
       isInspected: true,
       bytesUp: () => this.#socket.bytesRead - bytesRead,
       bytesDown: () => this.#socket.bytesWritten - bytesWritten,
-      end: (by) => {
-        endedBy = by
-        inside.destroySoon()
-      },
-    })
-    const lifetime = this.#endAfterLifetime(() => {
-      endedBy = 'lifetime'
-      inside.destroySoon()
+      end,
     })
     const done = new Promise<void>((resolve) => {
       inside.once('close', () => {
-        clearTimeout(lifetime)
+        deadlines.clear()
         session.dialled?.socket.destroy()
         const leftAtOnce = endedBy === 'client' && !session.wasUsed && performance.now() - since < LOOK_AT_CERTIFICATE_MS
         if (leftAtOnce && scheme === 'https') this.#handshakeFailed('client_distrusts_ca')
@@ -293,11 +305,6 @@ class Tunnel {
     }
     if (!inside.destroyed) this.#serveHttp(new ClientConnection(inside, connection.listener, { connection, session }))
     return done
-  }
-
-  #endAfterLifetime(end: () => void): NodeJS.Timeout | undefined {
-    const ms = lifetimeMs(this.#exchange.generation.config.limits, this.#ruling.narrowings)
-    return ms > 0 ? setTimeout(end, Math.min(ms, TIMER_MS_MAX)) : undefined
   }
 }
 
