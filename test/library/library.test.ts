@@ -282,6 +282,7 @@ export const silent = defineHook({ onRequest: () => undefined })
         JSON.stringify({
           compilerOptions: {
             target: 'es2022',
+            lib: ['es2022'],
             module,
             moduleResolution,
             strict: true,
