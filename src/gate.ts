@@ -4,6 +4,8 @@ import type { Config, Limits } from './core/config.ts'
 import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
 import type { Policy } from './core/policy/policy.ts'
 import { type WorkLeft, wait } from './ending.ts'
+import type { HookHost } from './io/hooks/hook-host.ts'
+import { noticesOf } from './io/hooks/notices.ts'
 import type { Admission, AdmissionHooks } from './io/proxy/admission.ts'
 import { Dialer } from './io/proxy/dial.ts'
 import { Exchanges } from './io/proxy/exchanges.ts'
@@ -23,8 +25,8 @@ import type { Logger } from './io/telemetry/log.ts'
 import type { Metrics } from './io/telemetry/metrics.ts'
 import type { RecentDenials } from './io/telemetry/recent-denials.ts'
 import { StallWatch } from './io/telemetry/stall-watch.ts'
-import { Telemetry } from './io/telemetry/telemetry.ts'
-import type { Settings, SettingsInForce } from './settings-in-force.ts'
+import { Telemetry, type TelemetryObserver } from './io/telemetry/telemetry.ts'
+import type { SettingsInForce } from './settings-in-force.ts'
 import { VERSION } from './version.ts'
 
 export interface GateOptions {
@@ -39,6 +41,8 @@ export interface GateOptions {
   readonly via: string
   /** Listeners of this gateway beside the gate's own: nobody is led to them. */
   readonly ownListeners: () => readonly ListenAddress[]
+  /** Whoever runs the gateway inside another program, and wants to be told. */
+  readonly observer?: TelemetryObserver | undefined
   /** Client connections that this process may have; without it, what the config says. */
   readonly connections?: number
   /** How many processes share what is not dealt out one by one. */
@@ -62,6 +66,7 @@ export class Gate {
   readonly #log: Logger
   readonly #hostsFile: string
   readonly #ownListeners: () => readonly ListenAddress[]
+  readonly #observer: TelemetryObserver | undefined
   readonly #telemetry: Telemetry
   readonly #audit: Pick<AuditSink, 'isWritable'>
   readonly #resolver: Resolver
@@ -83,9 +88,11 @@ export class Gate {
     hostsFile,
     via,
     ownListeners,
+    observer,
     connections,
     processes = 1,
   }: GateOptions) {
+    this.#observer = observer
     this.#settings = settings
     this.#metrics = metrics
     this.#log = log
@@ -94,7 +101,7 @@ export class Gate {
     this.#connections = connections
     const { config } = this.#generation
     this.#audit = audit
-    this.#telemetry = new Telemetry({ metrics, audit, ...telemetrySettings(settings.settings) })
+    this.#telemetry = new Telemetry({ metrics, audit, ...this.#telemetrySettings() })
     this.#resolver = new Resolver(this.#resolverOptions(config))
     this.#pool = new OriginPool({
       limits: () => this.#poolLimits(processes),
@@ -115,6 +122,8 @@ export class Gate {
 
   /** Binds; throws what the system says. */
   async start(address: ListenAddress): Promise<ListenAddress> {
+    // Hooks run by now.
+    this.#telemetry.configure(this.#telemetrySettings())
     this.#bound = await this.#proxy.start(address)
     this.#stalls.start()
     return this.#bound
@@ -125,7 +134,7 @@ export class Gate {
     const generation = this.#generation
     const { config } = generation
     this.#proxy.limit(this.#limits())
-    this.#telemetry.configure(telemetrySettings(this.#settings.settings))
+    this.#telemetry.configure(this.#telemetrySettings())
     if (JSON.stringify(before.config.dns) !== JSON.stringify(config.dns))
       this.#resolver.reconfigure(this.#resolverOptions(config))
     this.#pool.retire(generation.number)
@@ -189,6 +198,18 @@ export class Gate {
 
   get #generation(): Generation {
     return this.#settings.generation
+  }
+
+  #telemetrySettings() {
+    const { config, policy, auditKey } = this.#settings.settings
+    const { audit, metrics } = config
+    return {
+      auditEvents: audit.events,
+      deniedHosts: metrics.deniedHosts,
+      entries: idsOf(policy),
+      clients: { shown: audit.clients, key: auditKey },
+      observer: observerOf(this.#generation.hooks, this.#observer),
+    }
   }
 
   #listeners(): readonly ListenAddress[] {
@@ -272,12 +293,14 @@ function idsOf({ entries }: Policy): ReadonlySet<string> {
   return new Set(entries.map(({ id }) => id))
 }
 
-function telemetrySettings({ config, policy, auditKey }: Settings) {
-  const { audit, metrics } = config
+/** Hooks are told before the program that the gateway runs in; without either there is nobody. */
+function observerOf(hooks: HookHost | undefined, program: TelemetryObserver | undefined): TelemetryObserver | undefined {
+  if (hooks === undefined || !hooks.isTold) return program
   return {
-    auditEvents: audit.events,
-    deniedHosts: metrics.deniedHosts,
-    entries: idsOf(policy),
-    clients: { shown: audit.clients, key: auditKey },
+    onDecision: (request) => program?.onDecision(request),
+    onEvent: (event) => {
+      for (const notice of noticesOf(event)) hooks.tell(notice, event)
+      program?.onEvent(event)
+    },
   }
 }

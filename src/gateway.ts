@@ -10,6 +10,7 @@ import { AuditLog } from './io/telemetry/audit-log.ts'
 import { auditTrouble, countAuditLoss, reportAuditError, reportAuditWritable } from './io/telemetry/audit-trouble.ts'
 import type { Logger } from './io/telemetry/log.ts'
 import { Metrics } from './io/telemetry/metrics.ts'
+import type { TelemetryObserver } from './io/telemetry/telemetry.ts'
 import { type ReloadReport, type Settings, SettingsInForce, type SettingsSource } from './settings-in-force.ts'
 
 export { forbidCoreDumps } from './io/relay/load-native.ts'
@@ -23,6 +24,8 @@ export interface GatewayOptions extends Settings {
   readonly logDropped?: () => number
   /** Names with fixed addresses. */
   readonly hostsFile?: string
+  /** Of a gateway inside another program: who is told what happens. Its metrics then leave the process out. */
+  readonly observer?: TelemetryObserver
 }
 
 /** Where the gateway listens; port 0 has become a real one. */
@@ -56,7 +59,7 @@ export function newVia(): string {
 
 /** The composition root: everything is made here, started, drained and stopped here. */
 export class Gateway implements RunningGateway {
-  readonly metrics = new Metrics()
+  readonly metrics: Metrics
   readonly #log: Logger
   readonly #source: SettingsSource | undefined
   readonly #settings: SettingsInForce
@@ -68,10 +71,11 @@ export class Gateway implements RunningGateway {
   readonly #ending: Ending
   #bound: BoundAddresses | undefined
 
-  constructor({ source, log, logDropped = () => 0, hostsFile = HOSTS_FILE, ...settings }: GatewayOptions) {
+  constructor({ source, log, logDropped = () => 0, hostsFile = HOSTS_FILE, observer, ...settings }: GatewayOptions) {
     this.#log = log
     this.#source = source
-    const { metrics } = this
+    const metrics = new Metrics(observer === undefined)
+    this.metrics = metrics
     metrics.countLogLosses(logDropped)
     this.#settings = new SettingsInForce(settings, metrics, log)
     this.#audit = new AuditLog({
@@ -87,6 +91,7 @@ export class Gateway implements RunningGateway {
       admission: new OwnAdmission({ ...countAdmission(metrics), limits: () => this.#settings.generation.config.limits }),
       log,
       hostsFile,
+      observer,
       via: newVia(),
       ownListeners: () => (this.#bound === undefined ? [] : [this.#bound.metrics, this.#bound.admin]),
     })
@@ -114,6 +119,8 @@ export class Gateway implements RunningGateway {
   async start(): Promise<BoundAddresses> {
     const { listen } = this.#settings.generation.config
     try {
+      const problem = await this.#settings.startHooks()
+      if (problem !== undefined) throw new Error(problem)
       await this.#audit.open()
       const metrics = await this.#services.metrics.start(listen.metrics)
       const admin = await this.#services.admin.start(listen.admin)
@@ -142,10 +149,13 @@ export class Gateway implements RunningGateway {
     if (!loaded.ok) return this.#settings.refuse(loaded.error)
     const objection = this.#settings.objectionTo(loaded.value)
     if (objection !== undefined) return this.#settings.refuse([objection])
+    const problem = await this.#settings.prepareHooks(loaded.value)
+    if (problem !== undefined) return this.#settings.refuse([problem])
     const { audit } = loaded.value.config
     try {
       await this.#audit.reopen(audit)
     } catch (error) {
+      this.#settings.abandonHooks()
       return this.#settings.refuse([`cannot open the audit log \`${audit.file}\`: ${(error as NodeJS.ErrnoException).code}`])
     }
     this.#gate.adopt(this.#settings.swap(loaded.value))
@@ -170,6 +180,7 @@ export class Gateway implements RunningGateway {
 
   async #close(): Promise<void> {
     await this.#gate.close()
+    await this.#settings.closeHooks()
     this.#services.metrics.stop()
     this.#services.admin.stop()
     await this.#audit.close()

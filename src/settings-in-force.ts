@@ -4,6 +4,8 @@ import { inspectedHosts } from './core/policy/inspected-hosts.ts'
 import type { Policy } from './core/policy/policy.ts'
 import type { Result } from './core/result.ts'
 import type { RecordedReads } from './io/file-reads.ts'
+import { HookHost } from './io/hooks/hook-host.ts'
+import type { HookSource } from './io/hooks/messages.ts'
 import type { Generation } from './io/proxy/generation.ts'
 import type { Logger } from './io/telemetry/log.ts'
 import type { Metrics } from './io/telemetry/metrics.ts'
@@ -16,6 +18,8 @@ export interface Settings {
   readonly policy: Policy
   /** Absent without a usable CA. */
   readonly inspection?: InspectionMaterial | undefined
+  /** The operator's own code; absent where there is none. */
+  readonly hooks?: readonly HookSource[] | undefined
   /** Bearer token of the admin API; absent where none is configured. */
   readonly adminToken?: string | undefined
   /** Key of the clients' pseudonyms in the audit log; absent where none is configured. */
@@ -43,6 +47,8 @@ export class SettingsInForce {
   readonly #log: Logger
   #generation: Generation
   #settings: Settings
+  /** Hooks that run already, for settings that are not in force yet. */
+  #prepared: { readonly settings: Settings; readonly hooks: HookHost | undefined } | undefined
   /** Problems of a reload that failed, until one succeeds. */
   #failure: readonly string[] | undefined
   #restartRequired: readonly string[] = []
@@ -52,7 +58,7 @@ export class SettingsInForce {
     this.#metrics = metrics
     this.#log = log
     this.#settings = settings
-    this.#generation = this.#generationOf(settings, 1)
+    this.#generation = this.#generationOf(settings, 1, undefined)
     this.#describe()
   }
 
@@ -71,6 +77,49 @@ export class SettingsInForce {
     return 'the CA of the inspection cannot be used any more; `sallyport check` says why'
   }
 
+  /**
+   * Starts the hooks of settings that are to be put in force, and keeps them ready: what is wrong with them, or nothing. Those that run
+   * already and have not changed go on running.
+   */
+  async prepareHooks(settings: Settings): Promise<string | undefined> {
+    this.abandonHooks()
+    const { hooks: sources = [], config } = settings
+    const running = this.#generation.hooks
+    if (sources.length === 0) {
+      this.#prepared = { settings, hooks: undefined }
+      return undefined
+    }
+    if (running?.isFor(sources, config.hooks)) {
+      this.#prepared = { settings, hooks: running }
+      return undefined
+    }
+    const started = await HookHost.start({ sources, settings: config.hooks, metrics: this.#metrics, log: this.#log })
+    if (!started.ok) return `hooks: ${started.error}`
+    this.#prepared = { settings, hooks: started.value }
+    return undefined
+  }
+
+  /** Ends the hooks that were prepared and are not wanted. */
+  abandonHooks(): void {
+    const hooks = this.#prepared?.hooks
+    this.#prepared = undefined
+    if (hooks !== this.#generation.hooks) void hooks?.close()
+  }
+
+  /** Runs the hooks of the settings that it was made with: what is wrong with them, or nothing. */
+  async startHooks(): Promise<string | undefined> {
+    const problem = await this.prepareHooks(this.#settings)
+    if (problem === undefined) this.#generation = { ...this.#generation, hooks: this.#prepared?.hooks }
+    this.#prepared = undefined
+    return problem
+  }
+
+  /** Ends all hooks; resolves once they have finished what they had begun. */
+  async closeHooks(): Promise<void> {
+    this.abandonHooks()
+    await this.#generation.hooks?.close()
+  }
+
   /** The last good settings stay in force, and everybody who looks is told. */
   refuse(problems: readonly string[]): ReloadReport {
     this.#failure = problems
@@ -83,7 +132,10 @@ export class SettingsInForce {
   /** Puts settings in force: the generation that they replace. */
   swap(settings: Settings): Generation {
     const before = this.#generation
-    this.#generation = this.#generationOf(settings, before.number + 1)
+    const hooks = this.#prepared?.settings === settings ? this.#prepared.hooks : undefined
+    this.#prepared = undefined
+    this.#generation = this.#generationOf(settings, before.number + 1, hooks)
+    if (before.hooks !== hooks) void before.hooks?.retire()
     this.#settings = settings
     this.#failure = undefined
     this.#restartRequired = restartRequired(before.config, settings.config, this.#restartRequired)
@@ -127,8 +179,8 @@ export class SettingsInForce {
     }
   }
 
-  #generationOf({ config, policy, inspection }: Settings, number: number): Generation {
-    return { number, config, policy, inspection: inspection && this.#inspection(inspection, config) }
+  #generationOf({ config, policy, inspection }: Settings, number: number, hooks: HookHost | undefined): Generation {
+    return { number, config, policy, inspection: inspection && this.#inspection(inspection, config), hooks }
   }
 
   #inspection(material: InspectionMaterial, config: Config): Inspection {

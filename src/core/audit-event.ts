@@ -33,6 +33,7 @@ export const auditEventSchema = z.strictObject({
   sni: text('server name in the TLS opening'),
   entry: text('id of the entry that decided'),
   feature: text('feature of that entry'),
+  hook: text('hook that refused it, let it through or failed'),
   reason: text('reason code of a refusal or failure'),
   hint: text('what would allow it'),
   detail: text('what exactly was wrong'),

@@ -4,6 +4,7 @@ import { clients } from './config/clients.ts'
 import { destinations } from './config/destinations.ts'
 import { dns } from './config/dns.ts'
 import { count } from './config/fields.ts'
+import { hooks } from './config/hooks.ts'
 import { inspection } from './config/inspection.ts'
 import { limits } from './config/limits.ts'
 import { listen } from './config/listen.ts'
@@ -41,6 +42,7 @@ export const configSchema = z.strictObject({
   destinations,
   dns,
   inspection,
+  hooks,
   admin,
   reload: z
     .strictObject({

@@ -55,6 +55,7 @@ describe('the published config schema', () => {
   const BEYOND_A_SCHEMA = [
     'dns-servers-by-name',
     'every-account-unacknowledged',
+    'hooks-that-are-not-there',
     'hosts-that-are-no-hosts',
     'lint-warnings-beside-errors',
     'listen-addresses-that-cannot-be-bound',

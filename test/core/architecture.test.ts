@@ -70,10 +70,27 @@ const PARTS: Readonly<Record<string, Part>> = {
     mayUse: [],
     why: 'what a file said is remembered and said again without knowing what it means',
   },
+  hookRules: {
+    files: /^src\/core\/hooks\//,
+    mayUse: ['base', 'policy'],
+    mayName: ['wire'],
+    why: 'what a hook may change is settled by its answer and the decision alone, whoever asked it',
+  },
+  hookApi: {
+    files: /^src\/define-hook\.ts$/,
+    mayUse: [],
+    mayName: ['settings', 'policy'],
+    why: 'it is bundled into every hook, so it brings nothing along',
+  },
+  hooks: {
+    files: /^src\/io\/hooks\//,
+    mayUse: ['base', 'settings', 'hookRules', 'lru', 'telemetry'],
+    why: 'code of the operator runs in a process that knows of no request but the one it is asked about',
+  },
   lru: { files: /^src\/io\/lru\.ts$/, mayUse: [], why: 'it names a library and nothing else' },
   configFiles: {
     files: /^src\/io\/config\//,
-    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'reads', 'tls'],
+    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'reads', 'tls', 'hooks'],
     why: 'a config and the CA it names must be readable without a gateway to run them, as `check` and `explain` do',
   },
   telemetry: {
@@ -99,7 +116,21 @@ const PARTS: Readonly<Record<string, Part>> = {
   },
   proxy: {
     files: /^src\/io\/proxy\//,
-    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'shares', 'listen', 'relay', 'telemetry', 'tls'],
+    mayUse: [
+      'base',
+      'names',
+      'policy',
+      'settings',
+      'wire',
+      'lru',
+      'shares',
+      'listen',
+      'relay',
+      'telemetry',
+      'tls',
+      'hookRules',
+      'hooks',
+    ],
     why: 'the proxy acts on what the core decides and is put together in gateway.ts',
   },
   admin: {
@@ -109,7 +140,7 @@ const PARTS: Readonly<Record<string, Part>> = {
     why: 'it shows what it is given, so that it can never change what it shows',
   },
   gateway: {
-    files: /^src\/(gateway|gate|ending|settings-in-force|version|index)\.ts$|^src\/core\/index\.ts$/,
+    files: /^src\/(gateway|gate|ending|settings-in-force|version)\.ts$/,
     mayUse: [
       'base',
       'names',
@@ -124,8 +155,20 @@ const PARTS: Readonly<Record<string, Part>> = {
       'tls',
       'proxy',
       'admin',
+      'hooks',
     ],
     why: 'the composition root knows everything but the command line',
+  },
+  coreLibrary: {
+    files: /^src\/core\/index\.ts$/,
+    mayUse: ['base', 'names', 'policy', 'settings'],
+    why: 'decisions are to be had in a browser, without anything that acts',
+  },
+  library: {
+    files: /^src\/(library\/|index\.ts$)/,
+    mayUse: ['base', 'settings', 'coreLibrary', 'hookApi', 'reads', 'configFiles', 'telemetry', 'hooks', 'gateway'],
+    mayName: ['names', 'policy'],
+    why: 'a gateway inside another program is the same gateway, without the process round it',
   },
   workers: {
     files: /^src\/workers\//,

@@ -1,5 +1,6 @@
 import { formatAuthority, type Host } from '../names/authority.ts'
 import { type IpAddress, unmapped } from '../names/ip.ts'
+import { quoteAtLength } from '../names/quote.ts'
 import { platformAddress, specialBlock } from '../names/special-purpose.ts'
 import { z } from '../schema.ts'
 import type { WorkspaceSetting } from './catalogue.ts'
@@ -96,6 +97,9 @@ export function hintFor(policy: Policy, request: EgressRequest, denial: Denial, 
         text: `${named(denial.entry)} refuses it; remove or narrow that rule`,
         remedy: { kind: 'rule', name: denial.entry?.id ?? 'rule' },
       }
+    case 'denied_by_hook':
+    case 'hook_failed':
+      return hookHint(denial)
     case 'address_refused':
       return refusal === undefined ? undefined : addressHint(host, denial.entry, refusal)
     case 'loop_detected':
@@ -201,6 +205,21 @@ function platformHint(): Hint {
     remedy: { kind: 'no_proxy', name: 'platform' },
   }
 }
+
+/** A hook's name comes from the config, its message from anywhere: that is shown bounded and escaped, and is no label. */
+function hookHint({ reason, hook, message }: Denial): Hint {
+  const remedy = { kind: 'none', name: reason } as const
+  const named = hook === undefined ? 'a hook' : `the hook \`${hook}\``
+  if (reason === 'hook_failed')
+    return { text: `${named} failed, and then nothing is let through; the gateway's log says what is wrong with it`, remedy }
+  return {
+    text: message === undefined ? `${named} refuses it` : `${named} says: ${quoteAtLength(message, HOOK_MESSAGE_MAX)}`,
+    remedy,
+  }
+}
+
+/** Characters of a hook's message that are shown: a sentence or two. */
+const HOOK_MESSAGE_MAX = 300
 
 /** What can be said from the reason alone. */
 export function plainHint({ reason }: Pick<Denial, 'reason'>): Hint | undefined {

@@ -6,11 +6,13 @@ import { lintExpiry, lintInspection } from '../../core/policy/lint.ts'
 import { type Problem, problem, warning } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { type FileReads, readNow } from '../file-reads.ts'
+import type { HookSource } from '../hooks/messages.ts'
 import { type InspectionMaterial, loadInspection } from '../tls/inspection.ts'
 import { type Catalogue, readCatalogue } from './catalogue-files.ts'
 import { type ConfigFiles, readConfigFiles } from './config-files.ts'
 import { checkAgreement, warnAboutAdmin, warnAboutAudit } from './cross-checks.ts'
 import { digest } from './digest.ts'
+import { readHooks } from './hook-files.ts'
 import type { LocatedProblem } from './located-problem.ts'
 import { readSource } from './read-source.ts'
 import { schemaProblems } from './schema-problems.ts'
@@ -26,6 +28,8 @@ export interface LoadedConfig {
   readonly compiled: CompiledPolicy
   /** Absent without a usable CA; where a rule needs one, a warning says why. */
   readonly inspection: InspectionMaterial | undefined
+  /** The operator's own code, compiled and not yet run. */
+  readonly hooks: readonly HookSource[]
   readonly warnings: readonly LocatedProblem[]
   /** Changes when the file's bytes do: 12 hexadecimal digits. */
   readonly contentHash: string
@@ -73,6 +77,8 @@ export async function loadConfig(
   const auditKey =
     config.audit.hashKeyFile === undefined ? ok(undefined) : await readSecret(config.audit.hashKeyFile, 'key', reads)
   if (!auditKey.ok) return err(files.located([problem(['audit', 'hashKeyFile'], auditKey.error)]))
+  const hooks = await readHooks(config.hooks.files, reads)
+  if (!hooks.ok) return err(files.located(hooks.error))
   const inspection = await loadInspection(config.inspection, reads)
   const means = inspection.ok ? ok(inspection.value.authority) : inspection
   const warnings = [
@@ -89,9 +95,10 @@ export async function loadConfig(
     config,
     compiled: compiled.value,
     inspection: inspection.ok ? inspection.value : undefined,
+    hooks: hooks.value.hooks,
     warnings: files.located(warnings),
     contentHash: files.contentHash,
-    files: [...files.names, ...namedFiles(config)],
+    files: [...files.names, ...namedFiles(config), ...hooks.value.inputs],
     adminToken: token.value?.secret,
     auditKey: auditKey.value?.secret,
     rulePlaces: new Map(config.rules.map(({ name }, index) => [`rule/${name}`, rulePlace(files, index)])),
@@ -177,7 +184,7 @@ function namedFiles({ inspection, admin, audit }: Config): string[] {
 
 /** `-` is standard output and no path. */
 function withAbsolutePaths(config: Config, folder: string): Config {
-  const { admin, audit, inspection, stateDirectory } = config
+  const { admin, audit, hooks, inspection, stateDirectory } = config
   const absolute = (file: string) => resolve(folder, file)
   return {
     ...config,
@@ -187,6 +194,7 @@ function withAbsolutePaths(config: Config, folder: string): Config {
       file: audit.file === '-' ? '-' : absolute(audit.file),
       ...(audit.hashKeyFile === undefined ? {} : { hashKeyFile: absolute(audit.hashKeyFile) }),
     },
+    hooks: { ...hooks, files: hooks.files.map(absolute) },
     inspection: {
       ...inspection,
       caCertificate: absolute(inspection.caCertificate),

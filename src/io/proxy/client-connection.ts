@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
+import type { Narrowing } from '../../core/hooks/hook-answer.ts'
 import type { Authority } from '../../core/names/authority.ts'
 import { type IpAddress, parseIp, unmapped } from '../../core/names/ip.ts'
 import type { Dialled } from './dial.ts'
@@ -13,6 +14,10 @@ export interface HttpSession {
   readonly authority: Authority
   /** Id of the CONNECT. */
   readonly parent: string
+  /** What a hook narrowed the tunnel to; absent where none did. */
+  readonly narrowings: readonly Narrowing[] | undefined
+  /** Header fields of the CONNECT; absent where there are no hooks to be shown them. */
+  readonly hookFields: readonly string[] | undefined
   /** The connection that was made before the 200, for the first request. */
   dialled: Dialled | undefined
   /** A request has come out of it, whatever became of it. */

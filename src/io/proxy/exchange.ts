@@ -48,6 +48,10 @@ export class Exchange {
   serverName: string | undefined
   pathAndQuery: string | undefined
   entry: Entry | undefined
+  /** Name of the hook that let it through, or refused it. */
+  hook: string | undefined
+  /** Header fields as they came; kept only where there are hooks to be shown them. */
+  hookFields: readonly string[] | undefined
   /** What report mode let pass. */
   wouldDeny: Denial | undefined
   address: { readonly ip: IpAddress; readonly port: number } | undefined
@@ -84,6 +88,7 @@ export class Exchange {
     const hint = this.target === undefined ? plainHint(refusal) : hintFor(policy, this.target, refusal, refusal.refusal)
     if (!this.#settled) {
       this.entry = refusal.entry ?? this.entry
+      this.hook = refusal.hook ?? this.hook
       this.#hint = hint
       const verdict = isFailure(reason) ? 'error' : 'deny'
       this.#count(verdict, refusal)
@@ -148,7 +153,7 @@ export class Exchange {
   #write(event: AuditVerdict, reason: Reason | undefined, detail: string | undefined, relayed: Partial<Relayed>): void {
     this.#settled = true
     const { policy, config } = this.generation
-    const { parent, kind, connection, method, target, entry, address, serverName } = this
+    const { parent, kind, connection, method, target, entry, address, serverName, hook } = this
     // What is undefined is left out of the line.
     const line: FullAuditEvent = {
       time: new Date().toISOString(),
@@ -166,6 +171,7 @@ export class Exchange {
       method,
       path: this.#path(config.audit),
       sni: serverName,
+      hook,
       reason,
       hint: this.#hint?.text,
       detail,

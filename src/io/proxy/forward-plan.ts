@@ -1,3 +1,4 @@
+import type { Narrowing } from '../../core/hooks/hook-answer.ts'
 import { type Authority, formatAuthority, parseAuthority } from '../../core/names/authority.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { hasPassedThrough } from '../../core/wire/fields.ts'
@@ -11,7 +12,7 @@ import {
 } from '../../core/wire/request-head.ts'
 import type { HttpSession } from './client-connection.ts'
 import type { Exchange, Refusal } from './exchange.ts'
-import { judgeHead, rule } from './judge.ts'
+import { type Allowed, judgeHead, rule } from './judge.ts'
 import type { ProxyContext } from './proxy-context.ts'
 
 /** What is to be forwarded, judged. */
@@ -22,12 +23,18 @@ export interface ForwardPlan {
   /** Exactly as the client sent it. */
   readonly pathAndQuery: string
   readonly framing: BodyFraming
+  /** What a hook narrowed it to: of a WebSocket, how long it may stand. */
+  readonly narrowings: readonly Narrowing[] | undefined
 }
 
 const DEFAULT_PORT = { http: 80, https: 443 } as const
 
 /** Wire, session and policy, of a request that was admitted: what may be sent, or why nothing is. */
-export function planForward(context: ProxyContext, exchange: Exchange, head: RequestHead): Result<ForwardPlan, Refusal> {
+export function planForward(
+  context: ProxyContext,
+  exchange: Exchange,
+  head: RequestHead,
+): Result<ForwardPlan, Refusal> | Promise<Result<ForwardPlan, Refusal>> {
   const judged = judgeHead(exchange, head)
   if (!judged.ok) return judged
   const { session } = exchange.connection
@@ -39,9 +46,19 @@ export function planForward(context: ProxyContext, exchange: Exchange, head: Req
   exchange.pathAndQuery = pathAndQuery
   const problem = checkFields(context, head)
   if (problem !== undefined) return err(problem)
-  const allowed = rule(exchange, { ...authority, http: { method: head.method, path: pathOf(pathAndQuery) } })
-  if (!allowed.ok) return allowed
-  return ok({ scheme, authority, defaultPort: DEFAULT_PORT[scheme], pathAndQuery, framing: judged.value.framing })
+  const allowed = rule(exchange, { ...authority, http: { method: head.method, path: pathOf(pathAndQuery) } }, head.rawHeaders)
+  const planOf = (ruled: Result<Allowed, Refusal>): Result<ForwardPlan, Refusal> =>
+    ruled.ok
+      ? ok({
+          scheme,
+          authority,
+          defaultPort: DEFAULT_PORT[scheme],
+          pathAndQuery,
+          framing: judged.value.framing,
+          narrowings: ruled.value.narrowings,
+        })
+      : ruled
+  return allowed instanceof Promise ? allowed.then(planOf) : planOf(allowed)
 }
 
 interface Where {

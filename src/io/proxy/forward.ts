@@ -70,7 +70,9 @@ export class Forwarder {
     // In the meantime the rest of the request may have turned out malformed, and the client may have gone.
     if (exchange.settled) return
     if (barred !== undefined) return refuse(request, barred)
-    const plan = planForward(this.#context, exchange, head)
+    const planned = planForward(this.#context, exchange, head)
+    const plan = planned instanceof Promise ? await planned : planned
+    if (exchange.settled) return
     if (!plan.ok) return refuse(request, plan.error)
     if (responder.gone) return exchange.served({ ...NOTHING_RELAYED, endedBy: 'client' })
     responder.onClose(() => this.#onClientDone(request))

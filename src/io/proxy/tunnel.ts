@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { TunnelEnd } from '../../core/audit-event.ts'
+import { needsSight } from '../../core/hooks/apply-hooks.ts'
 import { letsThrough } from '../../core/policy/enforce.ts'
 import { judgeHello } from '../../core/policy/judge-opening.ts'
 import { err, type Result } from '../../core/result.ts'
@@ -19,6 +20,7 @@ import { type Allowed, admit, headOf, judgeHead, rule } from './judge.ts'
 import { type OpeningVerdict, TlsOpening } from './opening.ts'
 import type { ProxyContext } from './proxy-context.ts'
 import { TunnelDeadlines } from './tunnel-deadlines.ts'
+import { lifetimeMs } from './tunnels.ts'
 
 /** RFC 9110 section 9.3.6: a 2xx to CONNECT has neither body nor framing. */
 const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n'
@@ -63,7 +65,8 @@ export async function openTunnel(
   if (admitted instanceof Promise) hold()
   const barred = admitted instanceof Promise ? await admitted : admitted
   if (barred !== undefined) return refuse(barred)
-  const ruling = judgeConnect(exchange, req)
+  const judged = judgeConnect(exchange, req)
+  const ruling = judged instanceof Promise ? await judged : judged
   if (!ruling.ok) return refuse(ruling.error)
   const place = context.admission.takeTunnel(client.text)
   if (place instanceof Promise) hold()
@@ -90,7 +93,7 @@ export async function openTunnel(
 
 const INSPECTION_FULL: Refusal = { reason: 'gateway_full', detail: 'no more tunnels are looked into at once' }
 
-function judgeConnect(exchange: Exchange, req: IncomingMessage): Result<Allowed, Refusal> {
+function judgeConnect(exchange: Exchange, req: IncomingMessage): Result<Allowed, Refusal> | Promise<Result<Allowed, Refusal>> {
   const judged = judgeHead(exchange, headOf(req))
   if (!judged.ok) return judged
   const { target } = judged.value
@@ -98,7 +101,7 @@ function judgeConnect(exchange: Exchange, req: IncomingMessage): Result<Allowed,
   exchange.target = target.authority
   // A CONNECT inside a tunnel would be a second, unjudged way out of it.
   if (exchange.connection.session !== undefined) return err({ reason: 'method_not_listed', detail: 'CONNECT inside a tunnel' })
-  return rule(exchange, target.authority)
+  return rule(exchange, target.authority, req.rawHeaders)
 }
 
 /** A tunnel from its admission until the relay has it, or to its end where its inside is in sight. */
@@ -184,7 +187,9 @@ class Tunnel {
     const { denial } = verdict
     if (denial === undefined) return undefined
     const named = this.#exchange.entry === undefined ? denial : { ...denial, entry: this.#exchange.entry }
-    if (!letsThrough(denial.reason, this.#exchange.generation.policy.mode)) return named
+    // What a hook narrowed to certain requests has to be seen, in report mode too.
+    const mustBeSeen = this.#ruling.narrowings?.some(needsSight) === true
+    if (mustBeSeen || !letsThrough(denial.reason, this.#exchange.generation.policy.mode)) return named
     this.#exchange.wouldDeny ??= named
     this.#passesUnseen = true
     return undefined
@@ -221,7 +226,7 @@ class Tunnel {
     const relay = this.#context.relay.start(this.#socket, dialled.socket, {
       initialUp: this.#held.release(),
       idleMs: limits.tunnelIdleSeconds * 1000,
-      lifetimeMs: limits.tunnelLifetimeSeconds * 1000,
+      lifetimeMs: lifetimeMs(limits, this.#ruling.narrowings),
     })
     new CarriedTunnel(this.#context, this.#exchange, relay, false)
     this.isCarried = true
@@ -251,7 +256,16 @@ class Tunnel {
   #serve(scheme: HttpSession['scheme'], inside: Socket, dialled: Dialled): Promise<void> {
     const { connection, target } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
-    const session: HttpSession = { scheme, authority: target, parent: this.#exchange.id, dialled, wasUsed: false }
+    const { narrowings } = this.#ruling
+    const session: HttpSession = {
+      scheme,
+      authority: target,
+      parent: this.#exchange.id,
+      narrowings,
+      hookFields: this.#exchange.hookFields,
+      dialled,
+      wasUsed: false,
+    }
     const since = performance.now()
     let endedBy: TunnelEnd = 'client'
     const { bytesRead, bytesWritten } = this.#socket
@@ -259,7 +273,8 @@ class Tunnel {
       endedBy = by
       inside.destroySoon()
     }
-    const deadlines = new TunnelDeadlines(this.#socket, this.#exchange.generation.config.limits, (by) => {
+    const { limits } = this.#exchange.generation.config
+    const deadlines = new TunnelDeadlines(this.#socket, limits, lifetimeMs(limits, narrowings), (by) => {
       endedBy = by
       // Neither side wanted it: a cut answer must not look like a whole one.
       breakOff(inside)

@@ -12,6 +12,7 @@ import { HeldBytes } from './held-bytes.ts'
 import { admit, headOf } from './judge.ts'
 import { connectOrigin } from './origin-connector.ts'
 import type { ProxyContext } from './proxy-context.ts'
+import { lifetimeMs } from './tunnels.ts'
 
 /**
  * A WebSocket over plain HTTP: the upgrade is offered to the origin, and only after the origin's own 101 does the connection
@@ -34,7 +35,8 @@ export async function forwardWebSocket(
   const admitted = admit(context, exchange)
   const barred = admitted instanceof Promise ? await admitted : admitted
   if (barred !== undefined) return refuse(barred)
-  const plan = planForward(context, exchange, headOf(req))
+  const planned = planForward(context, exchange, headOf(req))
+  const plan = planned instanceof Promise ? await planned : planned
   if (!plan.ok) return refuse(plan.error)
   if (plan.value.framing.kind !== 'none') return refuse({ reason: 'malformed_request', detail: 'an upgrade with a body' })
   const place = context.admission.takeTunnel(client.text)
@@ -55,7 +57,7 @@ export async function forwardWebSocket(
       held.release()
       return await passOn(exchange, socket, answer.message, context.via)
     }
-    carry(context, exchange, socket, answer, held)
+    carry(context, exchange, socket, answer, held, plan.value.narrowings)
     isCarried = true
   } finally {
     if (!isCarried) context.admission.releaseTunnel(client.text)
@@ -179,6 +181,7 @@ function carry(
   socket: Socket,
   { message, origin, head }: Extract<UpgradeAnswer, { kind: 'switched' }>,
   held: HeldBytes,
+  narrowings: ForwardPlan['narrowings'],
 ): void {
   const { limits } = exchange.generation.config
   exchange.allowed()
@@ -193,7 +196,7 @@ function carry(
     initialUp: held.release(),
     initialDown: head,
     idleMs: limits.tunnelIdleSeconds * 1000,
-    lifetimeMs: limits.tunnelLifetimeSeconds * 1000,
+    lifetimeMs: lifetimeMs(limits, narrowings),
   })
   new CarriedTunnel(context, exchange, relay, true)
 }

@@ -134,10 +134,22 @@ export class Metrics {
   readonly certificateCacheHits = this.#counter('certificate_cache_hits_total', 'Inspected tunnels whose certificate was at hand')
   readonly tlsHandshakeFailures = this.#counter('tls_handshake_failures_total', 'TLS handshakes that failed', ['cause'])
   readonly caExpiryTimestamp = this.#gauge('ca_expiry_timestamp_seconds', 'When the inspection CA expires; 0 without one')
+  readonly hookAnswers = this.#counter('hook_answers_total', 'What hooks said, and whether they were asked or it was kept', [
+    'verdict',
+    'from',
+  ])
+  readonly hookFailures = this.#counter('hook_failures_total', 'Requests refused because a hook gave no usable answer', [
+    'failure',
+  ])
+  readonly hookSeconds = this.#histogram('hook_duration_seconds', 'From asking hooks to their answer')
+  readonly hookRestarts = this.#counter('hook_restarts_total', 'Hook processes replaced', ['cause'])
+  readonly hookProcesses = this.#gauge('hook_processes', 'Hook processes that have loaded the hooks and answer')
+  readonly hookNoticesDropped = this.#counter('hook_notices_dropped_total', 'Events that hooks were too slow to be told of')
   readonly buildInfo = this.#gauge('build_info', 'What is running', ['version', 'node', 'relay'])
 
-  constructor() {
-    collectDefaultMetrics({ register: this.registry })
+  /** @param ofProcess with those of Node and the process, which are the gateway's only where the process is */
+  constructor(ofProcess = true) {
+    if (ofProcess) collectDefaultMetrics({ register: this.registry })
     // A counter without labels that never moved must be there all the same: an alert on its absence would be noise.
     for (const counter of [
       this.deniedHostsFirstSeen,
@@ -147,6 +159,7 @@ export class Metrics {
       this.workerRestarts,
       this.certificatesMinted,
       this.certificateCacheHits,
+      this.hookNoticesDropped,
     ])
       counter.inc(0)
     this.auditWritable.set(1)

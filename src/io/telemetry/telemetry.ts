@@ -19,6 +19,20 @@ export interface TelemetryOptions {
   /** Ids of the entries in force: only these are labels. */
   readonly entries: ReadonlySet<string>
   readonly clients: ClientPrivacy
+  /** Whoever else wants to know; absent costs nothing. */
+  readonly observer: TelemetryObserver | undefined
+}
+
+/** Facts of a request whose fate is settled: a tunnel at its 200, anything else at its end. */
+export type CountedRequest = Pick<
+  FullAuditEvent,
+  'listener' | 'kind' | 'event' | 'reason' | 'entry' | 'feature' | 'host' | 'port' | 'client'
+>
+
+export interface TelemetryObserver {
+  readonly onDecision: (request: CountedRequest) => void
+  /** The line as the audit log has it, whether or not it is written. */
+  readonly onEvent: (event: AuditEvent) => void
 }
 
 /** An audit event before anything is left out of it. */
@@ -33,6 +47,7 @@ export class Telemetry {
   readonly #deniedHosts: DeniedHosts
   #entries: ReadonlySet<string>
   readonly #clients: ClientNames
+  #observer: TelemetryObserver | undefined
   readonly #requests: Tallies<'listener' | 'kind' | 'verdict' | 'reason'>
   readonly #entryHits: Tallies<'entry' | 'feature'>
   readonly #entryBytes: Tallies<'entry' | 'direction'>
@@ -43,7 +58,8 @@ export class Telemetry {
   /** Keys of the series of a host, to be removed with it. */
   readonly #series = new Map<string, string[]>()
 
-  constructor({ metrics, audit, auditEvents, deniedHosts, clients, entries }: TelemetryOptions) {
+  constructor({ metrics, audit, auditEvents, deniedHosts, clients, entries, observer }: TelemetryOptions) {
+    this.#observer = observer
     this.#entries = entries
     this.metrics = metrics
     this.#requests = new Tallies(metrics.requests)
@@ -60,12 +76,13 @@ export class Telemetry {
   }
 
   /** Takes other settings from now on. */
-  configure({ auditEvents, deniedHosts, clients, entries }: Omit<TelemetryOptions, 'metrics' | 'audit'>): void {
+  configure({ auditEvents, deniedHosts, clients, entries, observer }: Omit<TelemetryOptions, 'metrics' | 'audit'>): void {
     this.#entryHits.clear()
     this.#entryBytes.clear()
     this.#entries = entries
     this.#auditEvents = auditEvents
     this.#clients.configure(clients)
+    this.#observer = observer
     this.#deniedHosts.limit(deniedHosts)
   }
 
@@ -74,11 +91,8 @@ export class Telemetry {
    *
    * @param quiet whether a deny rule asked that its refusals stay out of what alerts look at
    */
-  count(
-    event: Pick<FullAuditEvent, 'listener' | 'kind' | 'event' | 'reason' | 'entry' | 'feature' | 'host' | 'client'>,
-    hint: Hint | undefined,
-    quiet = false,
-  ): void {
+  count(event: CountedRequest, hint: Hint | undefined, quiet = false): void {
+    this.#observer?.onDecision(event)
     const { listener, kind, event: verdict, reason = '', entry, feature = 'rules' } = event
     const key = `${listener} ${kind} ${verdict} ${reason}`
     const requests = this.#requests.find(key) ?? this.#requests.begin(key, { listener, kind, verdict, reason })
@@ -95,8 +109,11 @@ export class Telemetry {
       const { host = '', port, reason = '', event: verdict, client, hint, time } = event
       this.denials.add({ host, port, reason, verdict, client, hint }, time)
     }
-    if (this.#auditEvents === 'denied' && event.event === 'allow') return
-    this.#audit.write(this.#clients.applied(event))
+    const isWritten = this.#auditEvents === 'all' || event.event !== 'allow'
+    if (!isWritten && this.#observer === undefined) return
+    const shown = this.#clients.applied(event)
+    if (isWritten) this.#audit.write(shown)
+    this.#observer?.onEvent(shown)
   }
 
   /** A limit or deadline has come to bear. */
