@@ -8,6 +8,7 @@ import { inspection } from './config/inspection.ts'
 import { limits } from './config/limits.ts'
 import { listen } from './config/listen.ts'
 import { ruleSchema } from './config/rules.ts'
+import { serviceTags } from './config/service-tags.ts'
 import { workspace } from './config/workspace.ts'
 import { MODES } from './policy/enforce.ts'
 import { CLOUDS } from './policy/entry.ts'
@@ -30,6 +31,7 @@ export const configSchema = z.strictObject({
   listen,
   clients,
   rules: z.array(ruleSchema).prefault([]).describe('what the operator adds to the documented allowlist, or takes from it'),
+  serviceTags,
   destinations,
   dns,
   inspection,

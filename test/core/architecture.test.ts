@@ -24,9 +24,15 @@ const PARTS: Readonly<Record<string, Part>> = {
     mayUse: ['base'],
     why: 'a name or an address means the same whatever the policy',
   },
+  azure: {
+    files: /^src\/core\/azure\//,
+    mayUse: ['base', 'names'],
+    mayName: ['policy'],
+    why: 'what Azure publishes of itself, its tags and regions, is read without knowing what a policy makes of it',
+  },
   policy: {
     files: /^src\/core\/policy\//,
-    mayUse: ['base', 'names'],
+    mayUse: ['base', 'names', 'azure'],
     mayName: ['settings', 'wire'],
     why: 'a decision must be reproducible from the policy and the request alone',
   },

@@ -1,3 +1,5 @@
+import type { AzureFacts } from '../azure/facts.ts'
+import type { ServiceTag, ServiceTags } from '../azure/tag-file.ts'
 import type { Config, Rule } from '../config.ts'
 import { AddressRanges } from '../names/address-ranges.ts'
 import { CidrSet } from '../names/cidr.ts'
@@ -13,6 +15,8 @@ import type { TargetPattern } from './host-pattern.ts'
 import { HostTree } from './host-tree.ts'
 import { lintEntries } from './lint.ts'
 import type { Match, Pin, Policy } from './policy.ts'
+import { NO_FACTS, TagPolicy } from './tag-policy.ts'
+import { featureMeant, tagTarget } from './tag-rows.ts'
 import { knownTree, unlistedTree } from './unlisted.ts'
 
 export interface PolicySources {
@@ -20,8 +24,18 @@ export interface PolicySources {
   /** Every edition there is, newest last; the config names those that are in force. */
   readonly editions: readonly Edition[]
   readonly known: readonly KnownDestination[]
+  /** Regions and tags; without them names are taken as they are. */
+  readonly azure?: AzureFacts
+  /** The file that `serviceTags.file` names, read. */
+  readonly tags?: TagSource | undefined
   /** Makes the short hash that names the policy; core has no cryptography of its own. */
   readonly digest: (text: string) => string
+}
+
+export interface TagSource {
+  readonly tags: ServiceTags
+  /** When the file was published, as far as one can tell. */
+  readonly publishedSeconds: number
 }
 
 export interface CompiledPolicy {
@@ -31,17 +45,21 @@ export interface CompiledPolicy {
 
 /** Turns config and catalogue into the policy, or lists everything that is wrong with them. */
 export function compilePolicy(sources: PolicySources): Result<CompiledPolicy, readonly Problem[]> {
-  const { config, known } = sources
+  const { known, azure = NO_FACTS, tags } = sources
+  const config = withFeaturesMeant(sources.config, sources.editions, azure)
   const editions = sources.editions.filter(({ id }) => config.editions.includes(id))
-  const problems = configProblems(config, sources.editions, editions)
-  if (problems.some(({ severity }) => severity === 'error')) return err(problems)
+  const isOn = featureSwitch(config, editions)
+  const tagPolicy = new TagPolicy(config, editions, isOn, azure, tags?.tags)
+  const problems = [...configProblems(config, sources.editions, editions), ...tagPolicy.problems()]
+  const asWritten = placedAsWritten(sources.config, sources.editions, azure)
+  if (problems.some(({ severity }) => severity === 'error')) return err(problems.map(asWritten))
 
   const rows = editions.flatMap((edition) => resolveRows(edition, config.cloud, config.workspace))
-  const isOn = featureSwitch(config, editions)
   const on = rows.filter(({ edition, row }) => isOn(edition, row.feature))
   const entries = [
-    ...config.rules.map(ruleEntry),
+    ...config.rules.map((rule) => ruleEntry(rule, tagPolicy.ofRule(rule))),
     ...on.filter(({ patterns }) => patterns.length > 0).map((row) => catalogueEntry(row, config)),
+    ...tagPolicy.entries(),
   ]
   const policy: Policy = {
     cloud: config.cloud,
@@ -50,12 +68,37 @@ export function compilePolicy(sources: PolicySources): Result<CompiledPolicy, re
     hash: sources.digest(fingerprint(config, entries)),
     entries,
     tree: treeOf(entries),
+    ...(tags && { tagFile: { change: tags.tags.file.change, publishedSeconds: tags.publishedSeconds } }),
     pins: new Map(Object.entries(config.destinations.pin) as [Hostname, Pin][]),
     privateRanges: config.destinations.privateRanges,
-    unlisted: unlistedTree(config, sources.editions, isOn),
+    unlisted: unlistedTree(config, sources.editions, isOn, tagPolicy.unlisted()),
     known: knownTree(known),
   }
-  return ok({ policy, warnings: [...problems, ...missingParameters(on), ...lintEntries(policy, config)] })
+  return ok({ policy, warnings: [...problems, ...missingParameters(on), ...lintEntries(policy, config)].map(asWritten) })
+}
+
+/** What each key of `features` means: those of service tags by their own names, however the config spells them. */
+function featuresMeant(
+  { features }: Config,
+  editions: readonly Edition[],
+  facts: AzureFacts,
+): readonly (readonly [string, string])[] {
+  const known = editions.flatMap((edition) => Object.keys(edition.features))
+  return Object.keys(features).map((key) => [key, featureMeant(key, known, facts)])
+}
+
+function withFeaturesMeant(config: Config, editions: readonly Edition[], facts: AzureFacts): Config {
+  const meant = featuresMeant(config, editions, facts).map(([key, name]) => [name, config.features[key] ?? false])
+  return { ...config, features: Object.fromEntries(meant) }
+}
+
+/** A problem with a feature is told at the key as it stands in the file. */
+function placedAsWritten(config: Config, editions: readonly Edition[], facts: AzureFacts): (problem: Problem) => Problem {
+  const written = new Map(featuresMeant(config, editions, facts).map(([key, name]) => [name, key]))
+  return (problem) => {
+    const key = problem.path[0] === 'features' ? written.get(String(problem.path[1])) : undefined
+    return key === undefined ? problem : { ...problem, path: ['features', key, ...problem.path.slice(2)] }
+  }
 }
 
 /** The tree that `decide` walks. Entries that stand earlier are found first among equally specific ones. */
@@ -65,12 +108,12 @@ export function treeOf(entries: readonly Entry[]): HostTree<Match> {
   return tree.prepare()
 }
 
-function ruleEntry(rule: Rule): Entry {
+function ruleEntry(rule: Rule, tags: readonly ServiceTag[]): Entry {
   const ports = rule.ports ?? (rule.action === 'deny' ? 'any' : DEFAULT_PORTS)
   const networks = (rule.addresses ?? []).map(
     (cidr): TargetPattern => ({ kind: 'network', name: cidr.text, ranges: AddressRanges.of([cidr]) }),
   )
-  const patterns = [...(rule.hosts ?? []), ...networks].map(
+  const patterns = [...(rule.hosts ?? []), ...networks, ...tags.map(tagTarget)].map(
     (host): Pattern => ({
       host,
       ports,

@@ -46,7 +46,12 @@ export interface Entry {
   /** The document's own spelling where it differs from the patterns. */
   readonly documented?: string
   /** Where the row stands in its document; for a rule, nothing. */
-  readonly source?: { readonly edition: string; readonly lines: readonly number[] }
+  readonly source?: {
+    readonly edition: string
+    readonly lines: readonly number[]
+    /** Pages of the edition, where it has several. */
+    readonly documents?: readonly string[]
+  }
   /** Ranges outside the public internet that its hosts may resolve into. */
   readonly destinations?: CidrSet
   /** Of a deny rule: it is only reported, not enforced. */

@@ -7,6 +7,7 @@ import type { EgressRequest } from './decide.ts'
 import type { Denial } from './enforce.ts'
 import { type Cloud, DEFAULT_PORTS, type Entry, isConstrained, type Pattern, portMatches } from './entry.ts'
 import { formatHostPattern } from './host-pattern.ts'
+import { networkHint } from './network-hint.ts'
 import type { Policy } from './policy.ts'
 import type { AddressRefusal } from './vet.ts'
 
@@ -113,6 +114,8 @@ function certificateHint({ host, port }: EgressRequest, { reason, detail }: Deni
 function unlistedHint(policy: Policy, host: Host, port: number): Hint {
   const candidates = policy.unlisted.find(host).filter(({ pattern }) => portMatches(pattern, port))
   const known = knownHint(policy, host, port)
+  const network = known === undefined ? networkHint(candidates, ruleLine(host, port)) : undefined
+  if (network !== undefined) return network
   for (const kind of ['feature', 'workspace', 'edition', 'cloud'] as const) {
     // A known destination that should not be opened is not offered with another cloud's or edition's list either.
     if (known?.remedy.kind === 'none' && (kind === 'edition' || kind === 'cloud')) continue

@@ -1,4 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises'
+import { type AzureFacts, regionsSchema, tagFactsSchema } from '../../core/azure/facts.ts'
 import { type SharedService, sharedServicesSchema } from '../../core/names/shared-service.ts'
 import { type Edition, readEdition } from '../../core/policy/catalogue.ts'
 import { type KnownDestination, knownDestinationsSchema } from '../../core/policy/hints.ts'
@@ -11,24 +12,36 @@ export interface Catalogue {
   /** Every edition there is, oldest first. */
   readonly editions: readonly Edition[]
   readonly known: readonly KnownDestination[]
+  readonly azure: AzureFacts
 }
 
 /** Reads the documented hosts and the known destinations. Throws when the package is damaged: that is no mistake of the operator's. */
 export async function readCatalogue(): Promise<Catalogue> {
   const folders = (await readdir(new URL('catalogue/', SHIPPED), { withFileTypes: true })).filter((entry) => entry.isDirectory())
   const editions = await Promise.all(folders.map(({ name }) => readShippedEdition(name)))
-  return { editions: editions.toSorted((a, b) => (a.id < b.id ? -1 : 1)), known: await readKnownDestinations() }
+  return {
+    editions: editions.toSorted((a, b) => (a.id < b.id ? -1 : 1)),
+    known: await readKnownDestinations(),
+    azure: await readAzureFacts(),
+  }
 }
 
 async function readShippedEdition(folder: string): Promise<Edition> {
-  const [head, hosts] = await Promise.all([
+  const [head, hosts, serviceTags] = await Promise.all([
     shipped(`catalogue/${folder}/edition.yaml`),
     shipped(`catalogue/${folder}/hosts.yaml`),
+    shipped(`catalogue/${folder}/service-tags.yaml`),
   ])
-  const edition = readEdition(head, hosts)
+  const edition = readEdition(head, hosts, serviceTags)
   if (!edition.ok) throw new Error(`catalogue ${folder}: ${edition.error.join('; ')}`)
   if (edition.value.id !== folder) throw new Error(`catalogue ${folder}: edition.yaml says \`${edition.value.id}\``)
   return edition.value
+}
+
+/** Azure's regions, and what is known of its service tags. */
+export async function readAzureFacts(): Promise<AzureFacts> {
+  const [regions, tags] = await Promise.all([shipped('azure/regions.yaml'), shipped('azure/service-tags.yaml')])
+  return { regions: regionsSchema.parse(regions), tags: tagFactsSchema.parse(tags) }
 }
 
 async function readKnownDestinations(): Promise<readonly KnownDestination[]> {

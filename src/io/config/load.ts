@@ -1,8 +1,9 @@
 import { dirname, resolve } from 'node:path'
 import { type Config, configSchema } from '../../core/config.ts'
 import type { ListenAddress } from '../../core/listen-address.ts'
-import { type CompiledPolicy, compilePolicy } from '../../core/policy/compile.ts'
+import { type CompiledPolicy, compilePolicy, type TagSource } from '../../core/policy/compile.ts'
 import { lintInspection } from '../../core/policy/lint.ts'
+import { tagsNeeded } from '../../core/policy/tag-policy.ts'
 import { type Problem, problem } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { type FileReads, readNow } from '../file-reads.ts'
@@ -15,6 +16,7 @@ import { readText } from './read-file.ts'
 import { readYaml, type YamlSource } from './read-yaml.ts'
 import { schemaProblems } from './schema-problems.ts'
 import { readSecret } from './secret-file.ts'
+import { readTagSource } from './tag-source.ts'
 
 export { formatProblem, type LocatedProblem, printable } from './located-problem.ts'
 
@@ -24,6 +26,8 @@ export interface LoadedConfig {
   /** With every default filled in and every path absolute. */
   readonly config: Config
   readonly compiled: CompiledPolicy
+  /** Absent where no file of service tags is named. */
+  readonly tags: TagSource | undefined
   /** Absent without a usable CA; where a rule needs one, a warning says why. */
   readonly inspection: InspectionMaterial | undefined
   readonly warnings: readonly LocatedProblem[]
@@ -61,8 +65,10 @@ export async function loadConfig(
   }
   const config = withAbsolutePaths(parsed.data, dirname(resolve(file)))
   const found = checkAgreement(config)
-  const compiled = compilePolicy({ config, ...catalogue, digest })
-  if (found.length > 0 || !compiled.ok)
+  const tags = await readServiceTags(config, catalogue, reads)
+  const compiled = compilePolicy({ config, ...catalogue, tags: tags.ok ? tags.value : undefined, digest })
+  if (!tags.ok) found.push(problem(['serviceTags', 'file'], tags.error))
+  if (!tags.ok || found.length > 0 || !compiled.ok)
     return err(inOrder(file, source, [...found, ...(compiled.ok ? [] : certain(compiled.error))]))
   const token = config.admin.tokenFile === undefined ? ok(undefined) : await readSecret(config.admin.tokenFile, 'token', reads)
   if (!token.ok) return err(inOrder(file, source, [problem(['admin', 'tokenFile'], token.error)]))
@@ -81,6 +87,7 @@ export async function loadConfig(
     file,
     config,
     compiled: compiled.value,
+    tags: tags.value,
     inspection: inspection.ok ? inspection.value : undefined,
     warnings: inOrder(file, source, warnings),
     contentHash,
@@ -89,6 +96,18 @@ export async function loadConfig(
     auditKey: auditKey.value,
     ruleLines: new Map(config.rules.map(({ name }, index) => [`rule/${name}`, source.locate(['rules', index], 'value').line])),
   })
+}
+
+/** The file that `serviceTags.file` names, as far as this config has to do with it. */
+function readServiceTags(
+  config: Config,
+  { editions, azure }: Catalogue,
+  reads: FileReads,
+): Promise<Result<TagSource | undefined, string>> {
+  const { serviceTags, cloud } = config
+  if (serviceTags.file === undefined) return Promise.resolve(ok(undefined))
+  const needed = tagsNeeded(config, editions, azure)
+  return readTagSource(serviceTags.file, { cloud, facts: azure.tags, isWanted: (name) => needed.has(name) }, reads)
 }
 
 /**
@@ -168,15 +187,16 @@ function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function filesOf(file: string, { inspection, admin, audit }: Config): string[] {
+function filesOf(file: string, { inspection, admin, audit, serviceTags }: Config): string[] {
   const { caCertificate, caKey, upstreamCa } = inspection
   const secrets = [admin.tokenFile, audit.hashKeyFile].filter((name) => name !== undefined)
-  return [resolve(file), caCertificate, caKey, ...upstreamCa, ...secrets]
+  const tags = serviceTags.file === undefined ? [] : [serviceTags.file]
+  return [resolve(file), caCertificate, caKey, ...upstreamCa, ...secrets, ...tags]
 }
 
 /** `-` is standard output and no path. */
 function withAbsolutePaths(config: Config, folder: string): Config {
-  const { admin, audit, inspection, stateDirectory } = config
+  const { admin, audit, inspection, serviceTags, stateDirectory } = config
   const absolute = (file: string) => resolve(folder, file)
   return {
     ...config,
@@ -192,6 +212,7 @@ function withAbsolutePaths(config: Config, folder: string): Config {
       caKey: absolute(inspection.caKey),
       upstreamCa: inspection.upstreamCa.map(absolute),
     },
+    serviceTags: serviceTags.file === undefined ? serviceTags : { file: absolute(serviceTags.file) },
     stateDirectory: absolute(stateDirectory),
   }
 }

@@ -15,15 +15,24 @@ export interface FileText {
   readonly bytes: Uint8Array
 }
 
+/** How much of a file is read at most, and what it is called in a message. */
+export interface FileLimit {
+  readonly bytes: number
+  readonly noun: string
+}
+
+const CONFIG_FILE: FileLimit = { bytes: CONFIG_BYTES_MAX, noun: 'config file' }
+
 /** Reads a whole text file: bounded, UTF-8 or nothing. Pipes are read too (`--config <(generate)`). */
-export async function readText(file: string): Promise<Result<FileText, FileProblem>> {
+export async function readText(file: string, limit = CONFIG_FILE): Promise<Result<FileText, FileProblem>> {
   let handle: FileHandle | undefined
   try {
     handle = await open(file, 'r')
-    if ((await handle.stat()).isDirectory()) return err({ message: SYSTEM_PROBLEMS.EISDIR })
-    const bytes = await readBounded(handle)
+    const found = await handle.stat()
+    if (found.isDirectory()) return err({ message: `this is a folder; name the ${limit.noun} in it` })
+    const bytes = await readBounded(handle, found.isFile() ? Math.min(found.size + 1, limit.bytes) : limit.bytes, limit.bytes)
     return bytes === undefined
-      ? err({ message: `the file is larger than ${CONFIG_BYTES_MAX} bytes, which no config file is` })
+      ? err({ message: `the file is larger than ${limit.bytes} bytes, which no ${limit.noun} is` })
       : decode(bytes)
   } catch (error) {
     return err({ message: systemProblem(error) })
@@ -32,11 +41,16 @@ export async function readText(file: string): Promise<Result<FileText, FileProbl
   }
 }
 
-/** Undefined when there is more than the limit. */
-async function readBounded(handle: FileHandle): Promise<Uint8Array | undefined> {
-  const buffer = Buffer.alloc(CONFIG_BYTES_MAX + 1)
+/**
+ * Undefined when there is more than the limit.
+ *
+ * @param expected bytes that are most likely enough; a file that grows meanwhile is read with as many as may be
+ */
+async function readBounded(handle: FileHandle, expected: number, limit: number): Promise<Uint8Array | undefined> {
+  let buffer = Buffer.alloc(expected + 1)
   let length = 0
-  while (length < buffer.length) {
+  while (length <= limit) {
+    if (length === buffer.length) buffer = Buffer.concat([buffer], limit + 1)
     const { bytesRead } = await handle.read(buffer, length, buffer.length - length, null)
     if (bytesRead === 0) return Uint8Array.prototype.slice.call(buffer, 0, length)
     length += bytesRead
@@ -68,7 +82,7 @@ const SYSTEM_PROBLEMS = {
   EACCES: 'the file may not be read; give this user the right to read it',
   EPERM: 'the file may not be read; give this user the right to read it',
   ELOOP: 'the file is a symbolic link that leads to itself',
-  EISDIR: 'this is a folder; name the config file in it',
+  EISDIR: 'this is a folder; name the file in it',
   ENAMETOOLONG: 'there is no such file: the name is too long',
 } as const satisfies Record<string, string>
 

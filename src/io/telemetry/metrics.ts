@@ -34,6 +34,7 @@ const OF_THE_GATEWAY: ReadonlySet<string> = new Set(
     'denied_hosts_first_seen_total',
     'worker_restarts_total',
     'ca_expiry_timestamp_seconds',
+    'service_tags_timestamp_seconds',
   ].map((name) => `sallyport_${name}`),
 )
 
@@ -119,6 +120,10 @@ export class Metrics {
   readonly certificateCacheHits = this.#counter('certificate_cache_hits_total', 'Inspected tunnels whose certificate was at hand')
   readonly tlsHandshakeFailures = this.#counter('tls_handshake_failures_total', 'TLS handshakes that failed', ['cause'])
   readonly caExpiryTimestamp = this.#gauge('ca_expiry_timestamp_seconds', 'When the inspection CA expires; 0 without one')
+  readonly serviceTagsTimestamp = this.#gauge(
+    'service_tags_timestamp_seconds',
+    'When the file of service tags was published; 0 without one',
+  )
   readonly buildInfo = this.#gauge('build_info', 'What is running', ['version', 'node', 'relay'])
 
   constructor() {
