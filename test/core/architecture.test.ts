@@ -64,7 +64,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   lru: { files: /^src\/io\/lru\.ts$/, mayUse: [], why: 'it names a library and nothing else' },
   configFiles: {
     files: /^src\/io\/config\//,
-    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'reads', 'tls'],
+    mayUse: ['base', 'names', 'azure', 'policy', 'settings', 'wire', 'lru', 'reads', 'tls'],
     why: 'a config and the CA it names must be readable without a gateway to run them, as `check` and `explain` do',
   },
   telemetry: {
