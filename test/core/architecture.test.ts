@@ -133,6 +133,7 @@ const PARTS: Readonly<Record<string, Part>> = {
     mayUse: [
       'base',
       'names',
+      'azure',
       'policy',
       'settings',
       'wire',
