@@ -15,8 +15,9 @@ import type { TargetPattern } from './host-pattern.ts'
 import { HostTree } from './host-tree.ts'
 import { lintEntries } from './lint.ts'
 import type { Match, Pin, Policy } from './policy.ts'
+import { placedAsWritten, withFeaturesMeant } from './tag-features.ts'
 import { NO_FACTS, TagPolicy } from './tag-policy.ts'
-import { featureMeant, tagTarget } from './tag-rows.ts'
+import { tagTarget } from './tag-rows.ts'
 import { knownTree, unlistedTree } from './unlisted.ts'
 
 export interface PolicySources {
@@ -75,30 +76,6 @@ export function compilePolicy(sources: PolicySources): Result<CompiledPolicy, re
     known: knownTree(known),
   }
   return ok({ policy, warnings: [...problems, ...missingParameters(on), ...lintEntries(policy, config)].map(asWritten) })
-}
-
-/** What each key of `features` means: those of service tags by their own names, however the config spells them. */
-function featuresMeant(
-  { features }: Config,
-  editions: readonly Edition[],
-  facts: AzureFacts,
-): readonly (readonly [string, string])[] {
-  const known = editions.flatMap((edition) => Object.keys(edition.features))
-  return Object.keys(features).map((key) => [key, featureMeant(key, known, facts)])
-}
-
-function withFeaturesMeant(config: Config, editions: readonly Edition[], facts: AzureFacts): Config {
-  const meant = featuresMeant(config, editions, facts).map(([key, name]) => [name, config.features[key] ?? false])
-  return { ...config, features: Object.fromEntries(meant) }
-}
-
-/** A problem with a feature is told at the key as it stands in the file. */
-function placedAsWritten(config: Config, editions: readonly Edition[], facts: AzureFacts): (problem: Problem) => Problem {
-  const written = new Map(featuresMeant(config, editions, facts).map(([key, name]) => [name, key]))
-  return (problem) => {
-    const key = problem.path[0] === 'features' ? written.get(String(problem.path[1])) : undefined
-    return key === undefined ? problem : { ...problem, path: ['features', key, ...problem.path.slice(2)] }
-  }
 }
 
 /** The tree that `decide` walks. Entries that stand earlier are found first among equally specific ones. */

@@ -2,8 +2,10 @@ import { type AzureFacts, tagMeant } from '../azure/facts.ts'
 import type { ServiceTag, ServiceTags } from '../azure/tag-file.ts'
 import type { Config, Rule } from '../config.ts'
 import { type Problem, problem, warning } from '../problem.ts'
+import type { Edition } from './catalogue.ts'
 import type { Entry } from './entry.ts'
-import type { FeatureSwitch } from './features.ts'
+import { type FeatureSwitch, featureSwitch } from './features.ts'
+import { withFeaturesMeant } from './tag-features.ts'
 import { type ResolvedTagRow, resolveTagRows, type TaggedEdition, tagEntry, widthOf } from './tag-rows.ts'
 
 /** Facts for whoever compiles a policy without any: nothing is known then, and names are taken as they are. */
@@ -25,6 +27,20 @@ export function tagsNeeded(config: Config, editions: readonly TaggedEdition[], f
   const documented = editions.flatMap((edition) => resolveTagRows(edition, config, facts).flatMap(({ tags }) => tags))
   const ruled = config.rules.flatMap(({ serviceTags = [] }) => serviceTags.map((tag) => tagMeant(facts, config.cloud, tag)))
   return new Set([...documented.map(({ name }) => name), ...ruled].map((name) => name.toLowerCase()))
+}
+
+/** The tags of the features that are on and of rules, as they are meant. */
+export function tagsInUse(config: Config, editions: readonly Edition[], facts: AzureFacts): readonly string[] {
+  const meant = withFeaturesMeant(config, editions, facts)
+  const inForce = editions.filter(({ id }) => config.editions.includes(id))
+  const isOn = featureSwitch(meant, inForce)
+  const documented = inForce.flatMap((edition) =>
+    resolveTagRows(edition, meant, facts).flatMap(({ feature, tags }) =>
+      isOn(edition.id, feature) ? tags.map(({ name }) => name) : [],
+    ),
+  )
+  const ruled = config.rules.flatMap(({ serviceTags = [] }) => serviceTags.map((tag) => tagMeant(facts, config.cloud, tag)))
+  return [...new Set([...documented, ...ruled])]
 }
 
 /** The service tags of one config: what they amount to, and everything that is wrong with them. */
