@@ -121,11 +121,11 @@ function addressRoutes(
       )
     const { name, ranges } = found.value
     const prefixes = ranges.cidrs().filter(({ network }) => wish.ipv6 || network.family === 4)
-    const digits = String(prefixes.length).length
-    prefixes.forEach(({ text }, at) => {
+    for (const { text } of prefixes) {
+      // Named after the prefix, so that a newer file renames none of those that stay.
       if (!routes.has(text))
-        routes.set(text, { name: `${name.replace('.', '-')}-${String(at + 1).padStart(digits, '0')}`, addressPrefix: text })
-    })
+        routes.set(text, { name: `${name.replace('.', '-')}-${text.replace(/[/:]/g, '-')}`, addressPrefix: text })
+    }
   }
   return ok([...routes.values()])
 }
