@@ -7,6 +7,7 @@ import { type CommandIo, EXIT } from './command-io.ts'
 import { type DocBlocks, pageWithBlocks } from './doc-blocks.ts'
 import { configurationPage } from './doc-configuration.ts'
 import { addressesTable, featuresTable, knownDestinationsTable, reasonsTable, rowsTable, shippedEditions } from './doc-tables.ts'
+import { tagBlocks } from './doc-tag-table.ts'
 
 /** `npm run generate`: writes the files that are made from the schemas and tables, or with `--check` says which of them are stale. */
 
@@ -44,7 +45,7 @@ function azureBlocks(): DocBlocks {
     [`features ${edition.id}`, featuresTable(edition)],
     [`rows ${edition.id}`, rowsTable(edition)],
   ])
-  return { ...Object.fromEntries(tables), 'known destinations': knownDestinationsTable() }
+  return { ...Object.fromEntries(tables), ...tagBlocks(), 'known destinations': knownDestinationsTable() }
 }
 
 export function generate({ check = false }: { readonly check?: boolean }, { stdout, stderr }: CommandIo): number {

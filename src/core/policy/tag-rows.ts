@@ -44,6 +44,10 @@ export function serviceOf({ tag }: TagRow): string {
 
 const PREFIX = 'network-'
 
+export function isTagFeature(name: string): boolean {
+  return name.startsWith(PREFIX)
+}
+
 export function tagFeature(row: TagRow): string {
   return `${PREFIX}${serviceOf(row)}`
 }

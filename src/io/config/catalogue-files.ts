@@ -27,10 +27,11 @@ export async function readCatalogue(): Promise<Catalogue> {
 }
 
 async function readShippedEdition(folder: string): Promise<Edition> {
+  const names = await readdir(new URL(`catalogue/${folder}/`, SHIPPED))
   const [head, hosts, serviceTags] = await Promise.all([
     shipped(`catalogue/${folder}/edition.yaml`),
     shipped(`catalogue/${folder}/hosts.yaml`),
-    shipped(`catalogue/${folder}/service-tags.yaml`),
+    names.includes('service-tags.yaml') ? shipped(`catalogue/${folder}/service-tags.yaml`) : [],
   ])
   const edition = readEdition(head, hosts, serviceTags)
   if (!edition.ok) throw new Error(`catalogue ${folder}: ${edition.error.join('; ')}`)
