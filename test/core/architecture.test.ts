@@ -25,7 +25,7 @@ const PARTS: Readonly<Record<string, Part>> = {
     why: 'a name or an address means the same whatever the policy',
   },
   azure: {
-    files: /^src\/core\/azure\//,
+    files: /^src\/core\/azure\/(facts|routes|tag-[a-z]+|route-[a-z]+)\.ts$/,
     mayUse: ['base', 'names'],
     mayName: ['policy'],
     why: 'what Azure publishes of itself, its tags and regions, is read without knowing what a policy makes of it',
@@ -40,6 +40,21 @@ const PARTS: Readonly<Record<string, Part>> = {
     files: /^src\/core\/(config\/[a-z-]+|config|listen-address|audit-event|audit-record)\.ts$/,
     mayUse: ['base', 'names', 'policy'],
     why: 'the config and the audit event are schemas over the words of the core',
+  },
+  export: {
+    files: /^src\/core\/export\//,
+    mayUse: ['base', 'names', 'policy'],
+    why: 'what other firewalls are told is the policy in their words, the same bytes for the same policy',
+  },
+  import: {
+    files: /^src\/core\/import\//,
+    mayUse: ['base', 'names', 'policy', 'settings'],
+    why: "what another proxy's file says becomes rules in the words of the config, and nothing else",
+  },
+  azureAnswers: {
+    files: /^src\/core\/azure\/[a-z]+-file\.ts$(?<!tag-file\.ts)/,
+    mayUse: ['base', 'names', 'policy'],
+    why: 'what Azure prints is read here and nowhere else',
   },
   wire: {
     files: /^src\/core\/wire\//,
@@ -135,6 +150,9 @@ const PARTS: Readonly<Record<string, Part>> = {
       'names',
       'azure',
       'policy',
+      'export',
+      'import',
+      'azureAnswers',
       'settings',
       'wire',
       'lru',

@@ -15,24 +15,20 @@ export interface FileText {
   readonly bytes: Uint8Array
 }
 
-/** How much of a file is read at most, and what it is called in a message. */
-export interface FileLimit {
-  readonly bytes: number
-  readonly noun: string
-}
-
-const CONFIG_FILE: FileLimit = { bytes: CONFIG_BYTES_MAX, noun: 'config file' }
-
-/** Reads a whole text file: bounded, UTF-8 or nothing. Pipes are read too (`--config <(generate)`). */
-export async function readText(file: string, limit = CONFIG_FILE): Promise<Result<FileText, FileProblem>> {
+/**
+ * Reads a whole text file: bounded, UTF-8 or nothing. Pipes are read too (`--config <(generate)`).
+ *
+ * @param bytesMax what is larger is refused
+ */
+export async function readText(file: string, bytesMax = CONFIG_BYTES_MAX): Promise<Result<FileText, FileProblem>> {
   let handle: FileHandle | undefined
   try {
     handle = await open(file, 'r')
     const found = await handle.stat()
-    if (found.isDirectory()) return err({ message: `this is a folder; name the ${limit.noun} in it` })
-    const bytes = await readBounded(handle, found.isFile() ? Math.min(found.size + 1, limit.bytes) : limit.bytes, limit.bytes)
+    if (found.isDirectory()) return err({ message: SYSTEM_PROBLEMS.EISDIR })
+    const bytes = await readBounded(handle, found.isFile() ? Math.min(found.size, bytesMax) : bytesMax, bytesMax)
     return bytes === undefined
-      ? err({ message: `the file is larger than ${limit.bytes} bytes, which no ${limit.noun} is` })
+      ? err({ message: `the file is larger than ${bytesMax} bytes, which no such file is` })
       : decode(bytes)
   } catch (error) {
     return err({ message: systemProblem(error) })

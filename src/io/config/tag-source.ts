@@ -37,7 +37,7 @@ export async function readTagSource(
 
 async function readTags(file: string, { cloud, facts, isWanted }: WantedTags): Promise<Result<TagReading, string>> {
   const { page } = facts.clouds[cloud]
-  const text = await readText(file, { bytes: TAG_FILE_BYTES_MAX, noun: 'service tag file' })
+  const text = await readText(file, TAG_FILE_BYTES_MAX)
   if (!text.ok) return err(`cannot be used: ${text.error.message}; the file for cloud ${cloud} is at ${page}`)
   let json: unknown
   try {
