@@ -78,7 +78,7 @@ const SYSTEM_PROBLEMS = {
   EACCES: 'the file may not be read; give this user the right to read it',
   EPERM: 'the file may not be read; give this user the right to read it',
   ELOOP: 'the file is a symbolic link that leads to itself',
-  EISDIR: 'this is a folder; name the file in it',
+  EISDIR: 'this is a folder; name the config file in it',
   ENAMETOOLONG: 'there is no such file: the name is too long',
 } as const satisfies Record<string, string>
 
