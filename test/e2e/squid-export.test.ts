@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { squidRules } from '../../src/core/export/squid.ts'
 import { explain } from '../../src/core/policy/explain.ts'
 import { parseExplainTarget } from '../../src/core/policy/explain-target.ts'
-import { requireProgram } from '../support/program.ts'
 import { configFrom, policyFrom, unwrap } from '../support/policy.ts'
+import { requireProgram } from '../support/program.ts'
 import { type SquidUnderTest, startSquid } from '../support/squid.ts'
 
 /** A real Squid with the exported rules has to decide as the gateway does, but for the differences listed here. */

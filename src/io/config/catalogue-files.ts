@@ -28,15 +28,18 @@ export async function readCatalogue(): Promise<Catalogue> {
 
 async function readShippedEdition(folder: string): Promise<Edition> {
   const names = await readdir(new URL(`catalogue/${folder}/`, SHIPPED))
-  const [head, hosts, serviceTags] = await Promise.all([
-    shipped(`catalogue/${folder}/edition.yaml`),
-    shipped(`catalogue/${folder}/hosts.yaml`),
-    names.includes('service-tags.yaml') ? shipped(`catalogue/${folder}/service-tags.yaml`) : [],
-  ])
-  const edition = readEdition(head, hosts, serviceTags)
+  const files = ['edition.yaml', ...names.filter(isHostFile).sort()]
+  const [head, ...hosts] = await Promise.all(files.map((name) => shipped(`catalogue/${folder}/${name}`)))
+  const tags = names.includes('service-tags.yaml') ? await shipped(`catalogue/${folder}/service-tags.yaml`) : []
+  const edition = readEdition(head, hosts.flat(), tags)
   if (!edition.ok) throw new Error(`catalogue ${folder}: ${edition.error.join('; ')}`)
   if (edition.value.id !== folder) throw new Error(`catalogue ${folder}: edition.yaml says \`${edition.value.id}\``)
   return edition.value
+}
+
+/** `hosts.yaml`, and what stands beside it for its length or its source: `hosts-aks.yaml`. */
+export function isHostFile(name: string): boolean {
+  return /^hosts(?:-[a-z]+)?\.yaml$/.test(name)
 }
 
 /** Azure's regions, and what is known of its service tags. */
