@@ -23,7 +23,7 @@ function said(config: Record<string, unknown>): string[] {
   const result = compiled(config)
   const problems = result.ok ? result.value.warnings : result.error
   return problems
-    .filter(({ message }) => /tag|network-/.test(message))
+    .filter(({ message, path }) => /tag|network-/.test(message) && path[1] !== 'managedStorage')
     .map(({ severity, path, message }) => `${severity} ${path.join('.')}: ${message}`)
 }
 
