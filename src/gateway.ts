@@ -12,6 +12,7 @@ import type { Logger } from './io/telemetry/log.ts'
 import { Metrics } from './io/telemetry/metrics.ts'
 import { type ReloadReport, type Settings, SettingsInForce, type SettingsSource } from './settings-in-force.ts'
 
+export { forbidCoreDumps } from './io/relay/load-native.ts'
 export type { ReloadReport, Settings, SettingsSource } from './settings-in-force.ts'
 
 export interface GatewayOptions extends Settings {

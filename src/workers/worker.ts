@@ -6,6 +6,7 @@ import { replayReads } from '../io/file-reads.ts'
 import { countAuditLoss } from '../io/telemetry/audit-trouble.ts'
 import { createLog, type Logger } from '../io/telemetry/log.ts'
 import { Metrics, readingsOfWorker } from '../io/telemetry/metrics.ts'
+import { surviveUnforeseen } from '../io/telemetry/unforeseen.ts'
 import { type Settings, SettingsInForce } from '../settings-in-force.ts'
 import { AuditPipe, type WorkerAudit } from './audit-pipe.ts'
 import { ConnectionShare } from './connection-share.ts'
@@ -79,8 +80,7 @@ class Worker {
   async #start(start: Start): Promise<void> {
     const { log: processLog, dropped } = createLog()
     const log = processLog.child({ worker: start.worker })
-    process.on('uncaughtException', (error) => log.error({ err: error }, 'uncaught exception'))
-    process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection'))
+    surviveUnforeseen(log)
     try {
       const loaded = await load(start.generation, start.identity)
       if (!loaded.ok) throw new Error(loaded.error)

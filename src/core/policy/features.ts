@@ -1,6 +1,6 @@
 import type { Config } from '../config.ts'
 import type { Edition } from './catalogue.ts'
-import { MANAGED_STORAGE_FEATURE, wantsWideNames } from './managed-storage.ts'
+import { wantsForStorage } from './managed-storage.ts'
 
 /** Whether a feature of an edition is on. */
 export type FeatureSwitch = (edition: string, feature: string) => boolean
@@ -15,7 +15,6 @@ export function featureSwitch(config: Config, editions: readonly Edition[]): Fea
     const found = byId.get(edition)?.features[feature]
     if (found === undefined) return false
     const named = found.namedBy !== undefined && config.workspace[found.namedBy].length > 0
-    const wide = feature === MANAGED_STORAGE_FEATURE && wantsWideNames(config)
-    return config.features[feature] ?? (named || wide || found.default)
+    return config.features[feature] ?? (named || wantsForStorage(config, feature) || found.default)
   }
 }

@@ -15,9 +15,13 @@ export type ManagedStorage = (typeof MANAGED_STORAGE)[number]
 /** The feature whose rows are the wide names. */
 export const MANAGED_STORAGE_FEATURE = 'managed-storage'
 
-/** Whether the config switches the wide names on without naming the feature. */
-export function wantsWideNames({ workspace }: Config): boolean {
-  return workspace.managedStorage === 'names'
+/** The feature whose row is the network rule for the service tag `Storage.<region>`. */
+export const STORAGE_TAG_FEATURE = 'network-Storage'
+
+/** Whether `managedStorage` asks for a feature without naming it. */
+export function wantsForStorage({ workspace }: Config, feature: string): boolean {
+  if (feature === MANAGED_STORAGE_FEATURE) return workspace.managedStorage === 'names'
+  return feature === STORAGE_TAG_FEATURE && workspace.managedStorage === 'tag'
 }
 
 /** What is said of the nodes' storage. */
@@ -39,6 +43,14 @@ export function managedStorageProblems(config: Config, isOn: (feature: string) =
       warning(
         path,
         `\`names\` opens nothing while \`features: { ${MANAGED_STORAGE_FEATURE}: false }\` holds, or without an edition that has the feature`,
+      ),
+    ]
+  }
+  if (managedStorage === 'tag' && !isOn(STORAGE_TAG_FEATURE)) {
+    return [
+      warning(
+        path,
+        `\`tag\` opens nothing while feature \`${STORAGE_TAG_FEATURE}\` is off, or without an edition that has it; it lets out the service tag \`Storage.<region>\` by address`,
       ),
     ]
   }

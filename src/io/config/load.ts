@@ -4,7 +4,7 @@ import type { ListenAddress } from '../../core/listen-address.ts'
 import { type CompiledPolicy, compilePolicy, type TagSource } from '../../core/policy/compile.ts'
 import { lintExpiry, lintInspection } from '../../core/policy/lint.ts'
 import { tagsNeeded } from '../../core/policy/tag-policy.ts'
-import { type Problem, problem } from '../../core/problem.ts'
+import { type Problem, problem, warning } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { type FileReads, readNow } from '../file-reads.ts'
 import { type InspectionMaterial, loadInspection } from '../tls/inspection.ts'
@@ -15,7 +15,7 @@ import { digest } from './digest.ts'
 import type { LocatedProblem } from './located-problem.ts'
 import { readSource } from './read-source.ts'
 import { schemaProblems } from './schema-problems.ts'
-import { readSecret } from './secret-file.ts'
+import { readSecret, type Secret } from './secret-file.ts'
 import { readTagSource } from './tag-source.ts'
 
 export { formatProblem, type LocatedProblem, printable } from './located-problem.ts'
@@ -87,6 +87,8 @@ export async function loadConfig(
     ...warnAboutAdmin(config),
     ...warnAboutAudit(config),
     ...lintExpiry(config, new Date().toISOString().slice(0, 10)),
+    ...warnAboutSecret(['admin', 'tokenFile'], token.value),
+    ...warnAboutSecret(['audit', 'hashKeyFile'], auditKey.value),
     ...lintInspection(compiled.value.policy, means),
   ]
   return ok({
@@ -98,8 +100,8 @@ export async function loadConfig(
     warnings: files.located(warnings),
     contentHash: files.contentHash,
     files: [...files.names, ...namedFiles(config)],
-    adminToken: token.value,
-    auditKey: auditKey.value,
+    adminToken: token.value?.secret,
+    auditKey: auditKey.value?.secret,
     rulePlaces: new Map(config.rules.map(({ name }, index) => [`rule/${name}`, rulePlace(files, index)])),
   })
 }
@@ -114,6 +116,11 @@ function readServiceTags(
   if (serviceTags.file === undefined) return Promise.resolve(ok(undefined))
   const needed = tagsNeeded(config, editions, azure)
   return readTagSource(serviceTags.file, { cloud, facts: azure.tags, isWanted: (name) => needed.has(name) }, reads)
+}
+
+/** A secret that others can read is still one to most; unlike the CA's key, nothing is signed with it. */
+function warnAboutSecret(path: readonly string[], secret: Secret | undefined): Problem[] {
+  return secret?.exposure === undefined ? [] : [warning(path, secret.exposure)]
 }
 
 /**

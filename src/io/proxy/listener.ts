@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
@@ -160,7 +161,7 @@ export class ProxyListener {
   /** An unexpected error ends one connection, never the process. */
   #guard(socket: Socket, handle: () => void | Promise<void>): void {
     const fail = (error: unknown) => {
-      this.#context.log.error({ listener: this.name, err: error }, 'connection handler failed')
+      this.#context.log.error({ listener: this.name, id: randomUUID(), err: error }, 'connection handler failed')
       socket.destroy()
     }
     try {

@@ -146,7 +146,7 @@ export class Telemetry {
     hint: Hint | undefined,
   ): void {
     const { label, first } =
-      host === undefined ? { label: '', first: false } : this.#deniedHosts.labelFor(host, client, Date.now())
+      host === undefined ? { label: '', first: false } : this.#deniedHosts.labelFor(host, client, performance.now())
     if (label === OTHER_HOST) this.hit('denied_hosts')
     if (first) this.metrics.deniedHostsFirstSeen.inc()
     const key = `${listener} ${verdict} ${reason} ${label}`

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { configSchema } from '../../../src/core/config.ts'
 import { decide } from '../../../src/core/policy/decide.ts'
-import { policyFrom, problemsOf, requestTo } from '../../support/policy.ts'
+import { EDITIONS, policyFrom, problemsOf, requestTo } from '../../support/policy.ts'
 
 const ID = '12345678-90ab-4cde-8f01-23456789abcd'
 const OTHER = '00000000-90ab-4cde-8f01-23456789abcd'
@@ -110,9 +110,16 @@ describe('`workspace.managedStorage`', () => {
     expect(about(names)).toEqual([expect.stringMatching(/lets data out to whoever answers under `\*\.blob\.core\.windows\.net`/)])
   })
 
-  it('`service-endpoint` and `tag` open no name', () => {
-    for (const managedStorage of ['service-endpoint', 'tag'])
-      expect(verdict('x.blob.core.windows.net', { managedStorage })).toBe('deny')
+  it('`service-endpoint` opens no name', () => {
+    expect(verdict('x.blob.core.windows.net', { managedStorage: 'service-endpoint' })).toBe('deny')
+  })
+
+  it('`tag` asks for the service tag of the regions, and says where that is not on', () => {
+    const off = { features: { 'network-Storage': false } }
+    const known = EDITIONS.some(({ features }) => 'network-Storage' in features)
+    expect(about({ managedStorage: 'tag' }, known ? off : {})).toEqual([
+      expect.stringContaining('`tag` opens nothing while feature `network-Storage` is off, or without an edition that has it'),
+    ])
   })
 
   it('tells a feature that says otherwise', () => {
