@@ -174,6 +174,7 @@ export class SettingsInForce {
         cloud: policy.cloud,
         editions: policy.editions,
         entries: policy.entries.length,
+        serviceTags: policy.tagFile ?? null,
       },
       reload: { failure: this.#failure ?? null, restartRequired: this.#restartRequired },
     }
@@ -207,6 +208,7 @@ export class SettingsInForce {
     this.#reportModeSince = policy.mode === 'report' ? (this.#reportModeSince ?? Math.floor(Date.now() / 1000)) : undefined
     metrics.reportModeSince.set(this.#reportModeSince ?? 0)
     metrics.caExpiryTimestamp.set(inspection === undefined ? 0 : Math.floor(inspection.authority.notAfter.getTime() / 1000))
+    metrics.serviceTagsTimestamp.set(policy.tagFile?.publishedSeconds ?? 0)
     metrics.tunnelsLimit.set(config.limits.tunnels)
     for (const { id, feature = 'rules', expires } of policy.entries) {
       metrics.policyEntries.inc({ feature })

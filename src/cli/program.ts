@@ -1,4 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { ROUTE_FORMATS } from '../core/azure/route-text.ts'
+import { COMPUTE_KINDS } from '../core/azure/routes.ts'
 import { printable } from '../io/config/load.ts'
 import { VERSION } from '../version.ts'
 import { type CaInitOptions, type CaShowOptions, caInit, caShow } from './ca.ts'
@@ -16,6 +18,7 @@ import { EXPORT_NAMES, type ExportOptions, exportPolicy } from './export.ts'
 import { type HealthOptions, health } from './health.ts'
 import { IMPORT_NAMES, type ImportOptions, importRules } from './import.ts'
 import { type InitOptions, init } from './init.ts'
+import type { RoutesOptions } from './routes.ts'
 import { chosenConfig } from './shipped-config.ts'
 import type { SuggestOptions } from './suggest.ts'
 import { type TestOptions, test } from './test.ts'
@@ -158,6 +161,26 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
       const { doctor } = await import('./doctor.ts')
       settle(await doctor(options, io))
     })
+  command(
+    'routes',
+    'print the inbound routes of Azure ML and Batch, next hop Internet, or what a newer file of service tags changes',
+    EXAMPLES.routes,
+  )
+    .option('--region <region...>', 'instead of `workspace.regions`')
+    .option('--format <format>', `${ROUTE_FORMATS.join(', ')} (default: cli)`)
+    .option('--compute <kind>', `${COMPUTE_KINDS.join(' or ')}: with rules of the security group, or why there are no routes`)
+    .option('--addresses', 'by address prefix instead of by service tag')
+    .option('--file <file>', 'take the addresses from here instead of `serviceTags.file`', nonEmpty)
+    .option('--ipv6', 'with --addresses: IPv6 prefixes too')
+    .option('--without-region', "Batch's service tag for all regions")
+    .option('--resource-group <name>', 'default: MyResourceGroup', nonEmpty)
+    .option('--route-table <name>', 'default: MyRouteTable', nonEmpty)
+    .option('--nsg <name>', 'default: MyNetworkSecurityGroup', nonEmpty)
+    .option('--diff <files...>', 'OLD NEW: what the second file changes of the tags in use')
+    .action(async (options: RoutesOptions) => {
+      const { routes } = await import('./routes.ts')
+      settle(await routes(options, io))
+    })
   command('health', 'ask the running gateway whether it is ready; exit 1 where it is not', EXAMPLES.health).action(
     async (options: HealthOptions) => settle(await health(options, io)),
   )
@@ -269,6 +292,11 @@ const EXAMPLES = {
   ca: [
     ['sallyport ca init --config gateway.yaml', ''],
     ['sallyport ca show --config gateway.yaml --pem > ca.pem', 'for clients to install'],
+  ],
+  routes: [
+    ['sallyport routes --config gateway.yaml --compute public-ip', ''],
+    ['sallyport routes --config gateway.yaml --addresses --format terraform > routes.tf', ''],
+    ['sallyport routes --config gateway.yaml --diff ServiceTags_Public_20260713.json ServiceTags_Public_20260720.json', ''],
   ],
   health: [['sallyport health --config /etc/sallyport/gateway.yaml', 'as a container health check']],
 } as const satisfies Record<string, readonly Example[]>

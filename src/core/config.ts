@@ -9,6 +9,7 @@ import { inspection } from './config/inspection.ts'
 import { limits } from './config/limits.ts'
 import { listen } from './config/listen.ts'
 import { ruleSchema } from './config/rules.ts'
+import { serviceTags } from './config/service-tags.ts'
 import { workspace } from './config/workspace.ts'
 import { MODES } from './policy/enforce.ts'
 import { CLOUDS } from './policy/entry.ts'
@@ -39,6 +40,7 @@ export const configSchema = z.strictObject({
     .array(z.string().min(1))
     .default([])
     .describe('files with more `rules`, each as in `team-a.yaml` or `rules.d/*.yaml`: teams can keep their own'),
+  serviceTags,
   destinations,
   dns,
   inspection,

@@ -24,9 +24,15 @@ const PARTS: Readonly<Record<string, Part>> = {
     mayUse: ['base'],
     why: 'a name or an address means the same whatever the policy',
   },
+  azure: {
+    files: /^src\/core\/azure\/(facts|routes|tag-[a-z]+|route-[a-z]+)\.ts$/,
+    mayUse: ['base', 'names'],
+    mayName: ['policy'],
+    why: 'what Azure publishes of itself, its tags and regions, is read without knowing what a policy makes of it',
+  },
   policy: {
     files: /^src\/core\/policy\//,
-    mayUse: ['base', 'names'],
+    mayUse: ['base', 'names', 'azure'],
     mayName: ['settings', 'wire'],
     why: 'a decision must be reproducible from the policy and the request alone',
   },
@@ -45,8 +51,8 @@ const PARTS: Readonly<Record<string, Part>> = {
     mayUse: ['base', 'names', 'policy', 'settings'],
     why: "what another proxy's file says becomes rules in the words of the config, and nothing else",
   },
-  azure: {
-    files: /^src\/core\/azure\//,
+  azureAnswers: {
+    files: /^src\/core\/azure\/[a-z]+-file\.ts$(?<!tag-file\.ts)/,
     mayUse: ['base', 'names', 'policy'],
     why: 'what Azure prints is read here and nowhere else',
   },
@@ -90,7 +96,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   lru: { files: /^src\/io\/lru\.ts$/, mayUse: [], why: 'it names a library and nothing else' },
   configFiles: {
     files: /^src\/io\/config\//,
-    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'reads', 'tls', 'hooks'],
+    mayUse: ['base', 'names', 'azure', 'policy', 'settings', 'wire', 'lru', 'reads', 'tls', 'hooks'],
     why: 'a config and the CA it names must be readable without a gateway to run them, as `check` and `explain` do',
   },
   telemetry: {
@@ -185,10 +191,11 @@ const PARTS: Readonly<Record<string, Part>> = {
     mayUse: [
       'base',
       'names',
+      'azure',
       'policy',
       'export',
       'import',
-      'azure',
+      'azureAnswers',
       'settings',
       'wire',
       'lru',

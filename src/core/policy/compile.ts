@@ -1,3 +1,5 @@
+import type { AzureFacts } from '../azure/facts.ts'
+import type { ServiceTag, ServiceTags } from '../azure/tag-file.ts'
 import type { Config, Rule } from '../config.ts'
 import { AddressRanges } from '../names/address-ranges.ts'
 import { CidrSet } from '../names/cidr.ts'
@@ -16,6 +18,9 @@ import { lintEntries } from './lint.ts'
 import { idleParameters, missingParameters, wideFeatures } from './lint-catalogue.ts'
 import { managedStorageProblems } from './managed-storage.ts'
 import type { Match, Pin, Policy } from './policy.ts'
+import { placedAsWritten, withFeaturesMeant } from './tag-features.ts'
+import { NO_FACTS, TagPolicy } from './tag-policy.ts'
+import { tagTarget } from './tag-rows.ts'
 import { knownTree, unlistedTree } from './unlisted.ts'
 
 export interface PolicySources {
@@ -23,8 +28,18 @@ export interface PolicySources {
   /** Every edition there is, newest last; the config names those that are in force. */
   readonly editions: readonly Edition[]
   readonly known: readonly KnownDestination[]
+  /** Regions and tags; without them names are taken as they are. */
+  readonly azure?: AzureFacts
+  /** The file that `serviceTags.file` names, read. */
+  readonly tags?: TagSource | undefined
   /** Makes the short hash that names the policy; core has no cryptography of its own. */
   readonly digest: (text: string) => string
+}
+
+export interface TagSource {
+  readonly tags: ServiceTags
+  /** When the file was published, as far as one can tell. */
+  readonly publishedSeconds: number
 }
 
 export interface CompiledPolicy {
@@ -38,17 +53,21 @@ export interface CompiledPolicy {
 
 /** Turns config and catalogue into the policy, or lists everything that is wrong with them. */
 export function compilePolicy(sources: PolicySources): Result<CompiledPolicy, readonly Problem[]> {
-  const { config, known } = sources
+  const { known, azure = NO_FACTS, tags } = sources
+  const config = withFeaturesMeant(sources.config, sources.editions, azure)
   const editions = sources.editions.filter(({ id }) => config.editions.includes(id))
-  const problems = configProblems(config, sources.editions, editions)
-  if (problems.some(({ severity }) => severity === 'error')) return err(problems)
+  const isOn = featureSwitch(config, editions)
+  const tagPolicy = new TagPolicy(config, editions, isOn, azure, tags?.tags)
+  const problems = [...configProblems(config, sources.editions, editions), ...tagPolicy.problems()]
+  const asWritten = placedAsWritten(sources.config, sources.editions, azure)
+  if (problems.some(({ severity }) => severity === 'error')) return err(problems.map(asWritten))
 
   const rows = editions.flatMap((edition) => resolveRows(edition, config.cloud, config.workspace))
-  const isOn = featureSwitch(config, editions)
   const on = rows.filter(({ edition, row }) => isOn(edition, row.feature))
   const entries = [
-    ...config.rules.map(ruleEntry),
+    ...config.rules.map((rule) => ruleEntry(rule, tagPolicy.ofRule(rule))),
     ...on.filter(({ patterns }) => patterns.length > 0).map((row) => catalogueEntry(row, config)),
+    ...tagPolicy.entries(),
   ]
   const policy: Policy = {
     cloud: config.cloud,
@@ -57,9 +76,10 @@ export function compilePolicy(sources: PolicySources): Result<CompiledPolicy, re
     hash: sources.digest(fingerprint(config, entries)),
     entries,
     tree: treeOf(entries),
+    ...(tags && { tagFile: { change: tags.tags.file.change, publishedSeconds: tags.publishedSeconds } }),
     pins: new Map(Object.entries(config.destinations.pin) as [Hostname, Pin][]),
     privateRanges: config.destinations.privateRanges,
-    unlisted: unlistedTree(config, sources.editions, isOn),
+    unlisted: unlistedTree(config, sources.editions, isOn, tagPolicy.unlisted()),
     known: knownTree(known),
   }
   const unproxied = on.flatMap((row) => row.unproxied ?? [])
@@ -70,7 +90,7 @@ export function compilePolicy(sources: PolicySources): Result<CompiledPolicy, re
     ...managedStorageProblems(config, (feature) => editions.some(({ id }) => isOn(id, feature))),
     ...wideFeatures(config, editions, entries),
     ...lintEntries(policy, config),
-  ]
+  ].map(asWritten)
   return ok({ policy, warnings, unproxied, notes: catalogueNotes(policy, sources.editions, unproxied) })
 }
 
@@ -81,12 +101,12 @@ export function treeOf(entries: readonly Entry[]): HostTree<Match> {
   return tree.prepare()
 }
 
-function ruleEntry(rule: Rule): Entry {
+function ruleEntry(rule: Rule, tags: readonly ServiceTag[]): Entry {
   const ports = rule.ports ?? (rule.action === 'deny' ? 'any' : DEFAULT_PORTS)
   const networks = (rule.addresses ?? []).map(
     (cidr): TargetPattern => ({ kind: 'network', name: cidr.text, ranges: AddressRanges.of([cidr]) }),
   )
-  const patterns = [...(rule.hosts ?? []), ...networks].map(
+  const patterns = [...(rule.hosts ?? []), ...networks, ...tags.map(tagTarget)].map(
     (host): Pattern => ({
       host,
       ports,

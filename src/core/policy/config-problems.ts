@@ -1,6 +1,7 @@
 import type { Config, Rule } from '../config.ts'
 import { didYouMean, type Problem, problem, warning } from '../problem.ts'
 import { ANY_NAME, type Edition } from './catalogue.ts'
+import { isTagFeature } from './tag-rows.ts'
 
 /** What the schema cannot say: how the parts of the config go together, and with the catalogue. */
 export function configProblems(config: Config, known: readonly Edition[], inForce: readonly Edition[]): Problem[] {
@@ -32,9 +33,16 @@ function checkFeatures(config: Config, editions: readonly Edition[]): Problem[] 
     .filter((name) => !names.has(name))
     .map((name) => {
       const nearest = didYouMean(name, names)
-      const remedy = nearest === undefined ? `there are ${[...names].join(', ')}` : `did you mean \`${nearest}\`?`
+      const remedy = nearest === undefined ? `there are ${listed(names)}` : `did you mean \`${nearest}\`?`
       return { ...problem(['features', name], `unknown feature \`${name}\`; ${remedy}`), at: 'key' as const }
     })
+}
+
+/** Service tags have long names, and many: their form is enough. */
+function listed(features: ReadonlySet<string>): string {
+  const plain = [...features].filter((name) => !isTagFeature(name))
+  const tags = plain.length === features.size ? '' : ', and `network-TAG` for each documented service tag'
+  return `${plain.join(', ')}${tags}`
 }
 
 function checkWorkspace({ workspace }: Config): Problem[] {
@@ -62,11 +70,12 @@ function checkRules(rules: readonly Rule[]): Problem[] {
     else
       found.push(problem(['rules', index, 'name'], `rule name \`${rule.name}\` is taken by rule ${first + 1}; names are unique`))
     for (const key of ['paths', 'methods', 'inspect'] as const) {
-      if (rule.addresses === undefined || rule[key] === undefined) continue
+      if ((rule.addresses ?? rule.serviceTags) === undefined || rule[key] === undefined) continue
+      const by = rule.addresses === undefined ? 'serviceTags' : 'addresses'
       found.push(
         problem(
           ['rules', index, key],
-          `an address has no name to end TLS for, so \`${key}\` does not go with \`addresses\`; give the \`hosts\` a rule of their own`,
+          `an address has no name to end TLS for, so \`${key}\` does not go with \`${by}\`; give the \`hosts\` a rule of their own`,
         ),
       )
     }

@@ -8,6 +8,7 @@ import type { EgressRequest } from './decide.ts'
 import type { Denial } from './enforce.ts'
 import { type Cloud, DEFAULT_PORTS, type Entry, isConstrained, type Pattern } from './entry.ts'
 import { formatHostPattern } from './host-pattern.ts'
+import { networkHint } from './network-hint.ts'
 import type { Policy } from './policy.ts'
 import { unlistedHint } from './unlisted-hint.ts'
 import type { AddressRefusal } from './vet.ts'
@@ -83,7 +84,11 @@ export function hintFor(policy: Policy, request: EgressRequest, denial: Denial, 
   if (isPlatform(host) || refusal?.kind === 'platform') return platformHint()
   switch (denial.reason) {
     case 'host_not_listed':
-      return unlistedHint(policy, request, knownHint(policy, host, port)) ?? ruleHint(host, port)
+      return (
+        networkHint(policy.unlisted.find(host), request, ruleLine(host, port)) ??
+        unlistedHint(policy, request, knownHint(policy, host, port)) ??
+        ruleHint(host, port)
+      )
     case 'port_not_listed':
       return knownHint(policy, host, port) ?? portHint(host, port, denial.entry)
     case 'path_not_listed':

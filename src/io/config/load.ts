@@ -1,8 +1,9 @@
 import { dirname, resolve } from 'node:path'
 import { type Config, configSchema } from '../../core/config.ts'
 import type { ListenAddress } from '../../core/listen-address.ts'
-import { type CompiledPolicy, compilePolicy } from '../../core/policy/compile.ts'
+import { type CompiledPolicy, compilePolicy, type TagSource } from '../../core/policy/compile.ts'
 import { lintExpiry, lintInspection } from '../../core/policy/lint.ts'
+import { tagsNeeded } from '../../core/policy/tag-policy.ts'
 import { type Problem, problem, warning } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { type FileReads, readNow } from '../file-reads.ts'
@@ -17,6 +18,7 @@ import type { LocatedProblem } from './located-problem.ts'
 import { readSource } from './read-source.ts'
 import { schemaProblems } from './schema-problems.ts'
 import { readSecret, type Secret } from './secret-file.ts'
+import { readTagSource } from './tag-source.ts'
 
 export { formatProblem, type LocatedProblem, printable } from './located-problem.ts'
 
@@ -26,6 +28,8 @@ export interface LoadedConfig {
   /** With every default filled in and every path absolute. */
   readonly config: Config
   readonly compiled: CompiledPolicy
+  /** Absent where no file of service tags is named. */
+  readonly tags: TagSource | undefined
   /** Absent without a usable CA; where a rule needs one, a warning says why. */
   readonly inspection: InspectionMaterial | undefined
   /** The operator's own code, compiled and not yet run. */
@@ -70,8 +74,11 @@ export async function loadConfig(
   }
   const config = withAbsolutePaths(parsed.data, dirname(resolve(file)))
   const found = checkAgreement(config)
-  const compiled = compilePolicy({ config, ...catalogue, digest })
-  if (found.length > 0 || !compiled.ok) return err(files.located([...found, ...(compiled.ok ? [] : certain(compiled.error))]))
+  const tags = await readServiceTags(config, catalogue, reads)
+  const compiled = compilePolicy({ config, ...catalogue, tags: tags.ok ? tags.value : undefined, digest })
+  if (!tags.ok) found.push(problem(['serviceTags', 'file'], tags.error))
+  if (!tags.ok || found.length > 0 || !compiled.ok)
+    return err(files.located([...found, ...(compiled.ok ? [] : certain(compiled.error))]))
   const token = config.admin.tokenFile === undefined ? ok(undefined) : await readSecret(config.admin.tokenFile, 'token', reads)
   if (!token.ok) return err(files.located([problem(['admin', 'tokenFile'], token.error)]))
   const auditKey =
@@ -94,6 +101,7 @@ export async function loadConfig(
     file,
     config,
     compiled: compiled.value,
+    tags: tags.value,
     inspection: inspection.ok ? inspection.value : undefined,
     hooks: hooks.value.hooks,
     warnings: files.located(warnings),
@@ -103,6 +111,18 @@ export async function loadConfig(
     auditKey: auditKey.value?.secret,
     rulePlaces: new Map(config.rules.map(({ name }, index) => [`rule/${name}`, rulePlace(files, index)])),
   })
+}
+
+/** The file that `serviceTags.file` names, as far as this config has to do with it. */
+function readServiceTags(
+  config: Config,
+  { editions, azure }: Catalogue,
+  reads: FileReads,
+): Promise<Result<TagSource | undefined, string>> {
+  const { serviceTags, cloud } = config
+  if (serviceTags.file === undefined) return Promise.resolve(ok(undefined))
+  const needed = tagsNeeded(config, editions, azure)
+  return readTagSource(serviceTags.file, { cloud, facts: azure.tags, isWanted: (name) => needed.has(name) }, reads)
 }
 
 /** A secret that others can read is still one to most; unlike the CA's key, nothing is signed with it. */
@@ -176,15 +196,15 @@ function isMapping(value: unknown): value is Record<string, unknown> {
 }
 
 /** Files that the config names, beside those it is written in. */
-function namedFiles({ inspection, admin, audit }: Config): string[] {
+function namedFiles({ inspection, admin, audit, serviceTags }: Config): string[] {
   const { caCertificate, caKey, upstreamCa } = inspection
-  const secrets = [admin.tokenFile, audit.hashKeyFile].filter((name) => name !== undefined)
-  return [caCertificate, caKey, ...upstreamCa, ...secrets]
+  const named = [admin.tokenFile, audit.hashKeyFile, serviceTags.file].filter((name) => name !== undefined)
+  return [caCertificate, caKey, ...upstreamCa, ...named]
 }
 
 /** `-` is standard output and no path. */
 function withAbsolutePaths(config: Config, folder: string): Config {
-  const { admin, audit, hooks, inspection, stateDirectory } = config
+  const { admin, audit, hooks, inspection, serviceTags, stateDirectory } = config
   const absolute = (file: string) => resolve(folder, file)
   return {
     ...config,
@@ -201,6 +221,7 @@ function withAbsolutePaths(config: Config, folder: string): Config {
       caKey: absolute(inspection.caKey),
       upstreamCa: inspection.upstreamCa.map(absolute),
     },
+    serviceTags: serviceTags.file === undefined ? serviceTags : { file: absolute(serviceTags.file) },
     stateDirectory: absolute(stateDirectory),
   }
 }

@@ -37,6 +37,7 @@ const OF_THE_GATEWAY: ReadonlySet<string> = new Set(
     'worker_restarts_total',
     'audit_writable',
     'ca_expiry_timestamp_seconds',
+    'service_tags_timestamp_seconds',
   ].map((name) => `sallyport_${name}`),
 )
 
@@ -145,6 +146,10 @@ export class Metrics {
   readonly hookRestarts = this.#counter('hook_restarts_total', 'Hook processes replaced', ['cause'])
   readonly hookProcesses = this.#gauge('hook_processes', 'Hook processes that have loaded the hooks and answer')
   readonly hookNoticesDropped = this.#counter('hook_notices_dropped_total', 'Events that hooks were too slow to be told of')
+  readonly serviceTagsTimestamp = this.#gauge(
+    'service_tags_timestamp_seconds',
+    'When the file of service tags was published; 0 without one',
+  )
   readonly buildInfo = this.#gauge('build_info', 'What is running', ['version', 'node', 'relay'])
 
   /** @param ofProcess with those of Node and the process, which are the gateway's only where the process is */
