@@ -3,6 +3,7 @@
 //
 //   npm run bench:hooks                     15 rounds of 2,000 set-ups each
 //   npm run bench:hooks -- --rounds 5 --count 500
+//   npm run bench:hooks -- --against DIR    beside the build of another checkout, from before there were hooks
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,7 +14,7 @@ import { endAll, freePorts, LOAD_CORE, PROXY_CORE, startPinned, stop } from './p
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const { values } = parseArgs({
-  options: { rounds: { type: 'string', default: '15' }, count: { type: 'string', default: '2000' } },
+  options: { rounds: { type: 'string', default: '15' }, count: { type: 'string', default: '2000' }, against: { type: 'string' } },
 })
 const folder = mkdtempSync(join(tmpdir(), 'sallyport-bench-hooks-'))
 const load = join(folder, 'load')
@@ -37,21 +38,21 @@ function cpuUs(pid) {
   return nanoseconds / 1000
 }
 
-async function startGateway(name, hook, echo) {
+async function startGateway(name, hook, echo, folderOfBuild = root) {
   const config = join(folder, `${name}.yaml`)
   const [port] = await freePorts(1)
   writeFileSync(join(folder, `${name}.ts`), hook ?? '')
   writeFileSync(
     config,
     `listen: { proxy: "127.0.0.1:${port}", metrics: "127.0.0.1:0", admin: "127.0.0.1:0" }
-hooks: { files: ${hook === undefined ? '[]' : `[${name}.ts]`}, timeoutMs: 5000 }
+${hook === undefined ? '' : `hooks: { files: [${name}.ts], timeoutMs: 5000 }`}
 rules: [{ name: echo, hosts: [echo.test], ports: [${echo}], protocol: any }]
 destinations: { pin: { echo.test: "127.0.0.1:${echo}" } }
 audit: { file: /dev/null }
 limits: { requestsPerSecondPerClient: 1000000, tunnelsPerClient: 20000 }
 `,
   )
-  const child = startPinned(PROXY_CORE, process.execPath, [join(root, 'dist', 'main.js'), 'serve', '--config', config])
+  const child = startPinned(PROXY_CORE, process.execPath, [join(folderOfBuild, 'dist', 'main.js'), 'serve', '--config', config])
   while (!child.output.includes('"msg":"serving"')) {
     if (child.exitCode !== null) throw new Error(child.output)
     await new Promise((resolve) => setTimeout(resolve, 20))
@@ -99,6 +100,7 @@ try {
   ])
   const gateways = []
   for (const [name, hook] of Object.entries(VARIANTS)) gateways.push(await startGateway(name, hook, echo))
+  if (values.against !== undefined) gateways.push(await startGateway('against', undefined, echo, values.against))
   const count = Number(values.count)
   for (const gateway of gateways) await setUp(gateway, echo, count * 2)
   for (let round = 0; round < Number(values.rounds); round++)
@@ -106,13 +108,13 @@ try {
       const gateway = gateways[(turn + round) % gateways.length]
       gateway.us.push(await setUp(gateway, echo, count))
     }
-  const none = median(gateways[0].us)
-  for (const { name, us } of gateways) {
-    const each = median(us)
+  // Whatever else the machine does only adds: beside the median, the least of the rounds.
+  const least = (us) => Math.min(...us)
+  const more = (each, none) => `${((each / none - 1) * 100).toFixed(1)} %`
+  for (const { name, us } of gateways)
     console.log(
-      `${name.padEnd(6)} ${each.toFixed(1)} us of the gateway's processor time a set-up, ${((each / none - 1) * 100).toFixed(1)} % more than without`,
+      `${name.padEnd(8)} median ${median(us).toFixed(1)} us a set-up (${more(median(us), median(gateways[0].us))}), least ${least(us).toFixed(1)} us (${more(least(us), least(gateways[0].us))})`,
     )
-  }
   for (const { child } of gateways) await stop(child)
 } finally {
   endAll()

@@ -18,10 +18,17 @@ export function explanationText(explanation: Explanation, target: ExplainTarget,
   const facts: readonly Fact[] = [
     ...verdictFacts(explanation),
     ...(entry === undefined ? [] : entryFacts(entry, target.authority.host, loaded)),
+    ['hooks', verdict === 'deny' ? undefined : hooksLine(loaded)],
     ['policy', policyLine(loaded)],
   ]
   const lines = facts.flatMap(([label, text]) => (text === undefined ? [] : [`  ${label.padEnd(LABEL_CHARACTERS)}${text}`]))
   return [`${verdict} ${formatTarget(target)}`, ...lines].map((line) => `${printable(line)}\n`).join('')
+}
+
+/** A hook is the operator's code, and is run for requests alone. */
+function hooksLine({ hooks }: LoadedConfig): string | undefined {
+  if (hooks.length === 0) return undefined
+  return `not asked here: ${hooks.map(({ name }) => `\`${name}\``).join(', ')} may still refuse or narrow it`
 }
 
 function formatTarget({ authority, url }: ExplainTarget): string {

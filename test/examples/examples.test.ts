@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { waitFor } from '../support/gateway.ts'
 import { HttpOrigin } from '../support/http-origin.ts'
-import { type ProgramUnderTest, startProgram } from '../support/program-under-test.ts'
+import { type ProgramUnderTest, runProgram, startProgram } from '../support/program-under-test.ts'
 import { RawClient } from '../support/raw-client.ts'
 
 /** Each example as an operator would use it: named in the config of the built program. */
@@ -163,6 +163,17 @@ describe('the chat notification', () => {
   it('does not start without its webhook, and says so', async () => {
     await expect(start('chat-notification.ts', {})).rejects.toThrow(/chat-notification\.ts:\d+:\d+: Error: set CHAT_WEBHOOK_URL/)
   })
+})
+
+it('`explain` says that hooks have not been asked, and `check` says where one does not compile', async () => {
+  const running = await start('ticket-number.ts', {})
+  const explained = await runProgram(['explain', '--config', running.configFile, 'git.test:80'])
+  expect(explained.stdout).toContain('  hooks      not asked here: `ticket-number.ts` may still refuse or narrow it\n')
+  writeFileSync(join(running.folder, 'broken.ts'), 'export default {')
+  writeFileSync(join(running.folder, 'broken.yaml'), 'hooks: { files: [broken.ts] }\n')
+  const checked = await runProgram(['check', '--config', join(running.folder, 'broken.yaml')])
+  expect(checked.code).toBe(78)
+  expect(`${checked.stdout}${checked.stderr}`).toMatch(/broken\.yaml:1:18: broken\.ts:1:17: /)
 })
 
 describe('with two workers', () => {

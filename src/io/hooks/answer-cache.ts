@@ -2,6 +2,9 @@ import type { HookAnswer, HookVerdict } from '../../core/hooks/hook-answer.ts'
 import { type HookQuestion, mayBeKept } from '../../core/hooks/hook-question.ts'
 import { LRUCache } from '../lru.ts'
 
+/** How late the end of an answer may be noticed: the library sets a timer that often, and one a millisecond is felt. */
+const TTL_RESOLUTION_MS = 100
+
 /** Sets of fields that hooks read. One that reads other fields each time has nothing to gain from a cache. */
 const SHAPES_MAX = 16
 
@@ -36,7 +39,7 @@ export class AnswerCache {
     let shape = this.#shapes.get(name)
     if (shape === undefined) {
       if (this.#shapes.size >= SHAPES_MAX) return
-      shape = { fields: keep.read, answers: new LRUCache({ max: this.#entries, ttlAutopurge: false }) }
+      shape = { fields: keep.read, answers: new LRUCache({ max: this.#entries, ttlAutopurge: false, ttlResolution: TTL_RESOLUTION_MS }) }
       this.#shapes.set(name, shape)
     }
     shape.answers.set(keyOf(question, shape.fields), verdict, { ttl: keep.seconds * 1000 })
