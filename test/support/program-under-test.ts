@@ -23,6 +23,8 @@ export interface StartOptions {
   /** Another installation than this checkout's. */
   readonly main?: string
   readonly env?: Readonly<Record<string, string>>
+  /** Words that run a program somewhere else, such as in a namespace; signals must reach it. */
+  readonly within?: readonly string[]
 }
 
 const FREE_PORTS = 'listen: { proxy: "127.0.0.1:0", metrics: "127.0.0.1:0", admin: "127.0.0.1:0" }\n'
@@ -53,13 +55,16 @@ export class ProgramUnderTest {
   #stderr = ''
   #ended: Ended | undefined
   readonly #ports = new Map<string, number>()
+  readonly #within: readonly string[]
 
-  constructor(yaml: string, { stdout = 'read', main = MAIN, env = {} }: StartOptions = {}) {
+  constructor(yaml: string, { stdout = 'read', main = MAIN, env = {}, within = [] }: StartOptions = {}) {
     if (!existsSync(main)) throw new Error(`${main} is not there: run \`npm run build\` first`)
     this.folder = mkdtempSync(join(tmpdir(), 'sallyport-e2e-'))
     this.configFile = join(this.folder, 'gateway.yaml')
     writeFileSync(this.configFile, `${/^listen:/m.test(yaml) ? '' : FREE_PORTS}${yaml}`)
-    const child = spawn(process.execPath, [main, 'serve', '--config', this.configFile], {
+    this.#within = within
+    const [program = process.execPath, ...words] = [...within, process.execPath, main, 'serve', '--config', this.configFile]
+    const child = spawn(program, words, {
       cwd: this.folder,
       env: bareEnvironment(env),
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -146,8 +151,13 @@ export class ProgramUnderTest {
   }
 
   /** What a listener answers to a GET. */
-  ask(listener: 'metrics' | 'admin', path: string): Promise<Response> {
-    return fetch(`http://127.0.0.1:${this.port(listener)}${path}`)
+  async ask(listener: 'metrics' | 'admin', path: string): Promise<Response> {
+    const url = `http://127.0.0.1:${this.port(listener)}${path}`
+    const [first, ...words] = this.#within
+    if (first === undefined) return fetch(url)
+    const { code, stdout, stderr } = await run(first, [...words, 'curl', '--silent', '--show-error', url])
+    if (code !== 0) throw new Error(stderr)
+    return new Response(stdout)
   }
 
   /** The value of a metric line, as in `sallyport_tunnels_open` or `name{label="value"}`; 0 where there is none. */
