@@ -8,7 +8,7 @@ import { err, ok, type Result } from '../../core/result.ts'
 import { type FileReads, readNow } from '../file-reads.ts'
 import { type InspectionMaterial, loadInspection } from '../tls/inspection.ts'
 import { type Catalogue, readCatalogue } from './catalogue-files.ts'
-import { checkAgreement, warnAboutAdmin, warnAboutAudit } from './cross-checks.ts'
+import { checkAgreement, warnAboutAdmin, warnAboutAudit, warnAboutTransparent } from './cross-checks.ts'
 import { digest } from './digest.ts'
 import type { LocatedProblem } from './located-problem.ts'
 import { readText } from './read-file.ts'
@@ -75,6 +75,7 @@ export async function loadConfig(
     ...compiled.value.warnings,
     ...warnAboutAdmin(config),
     ...warnAboutAudit(config),
+    ...warnAboutTransparent(config),
     ...lintInspection(compiled.value.policy, means),
   ]
   return ok({
