@@ -155,7 +155,8 @@ function faultOfTlvs(header: Uint8Array, from: number): string | undefined {
       if (next - value !== 4) return 'the checksum is not four bytes long'
       if (checked) return 'there is more than one checksum'
       checked = true
-      const without = header.slice()
+      // A copy: `slice` of a Buffer is none.
+      const without = Uint8Array.from(header)
       without.fill(0, value, next)
       if (crc32c(without) !== uint32(header, value)) return 'the checksum does not match'
     }

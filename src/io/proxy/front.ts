@@ -67,11 +67,11 @@ function refuse({ exchange, transparent }: FrontParts, connection: ClientConnect
 function goOn(parts: FrontParts, before: ClientConnection, source: ProxiedPeer | undefined): void {
   const { transparent, adopt, parse, onFault } = parts
   const { socket, listener } = before
-  const original = transparent?.redirected.of(socket)
-  const told = { source, original: original?.ok ? original.value : undefined }
+  const { original, obstacle } = transparent?.redirected.of(socket) ?? {}
+  const told = { source, original }
   const connection = new ClientConnection(socket, listener, undefined, told)
   adopt(connection)
   if (transparent === undefined) return parse(connection)
   const opened = new TransparentConnection({ ...parts, expects: transparent.expects }, connection)
-  opened.open(original?.ok === false ? original.error : undefined).catch((error) => onFault(error, connection, opened.exchange))
+  opened.open(obstacle).catch((error) => onFault(error, connection, opened.exchange))
 }

@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net'
 import { type IpAddress, parseIp, unmapped } from '../../core/names/ip.ts'
 import type { OriginalDestination } from '../../core/policy/transparent-target.ts'
-import { err, ok, type Result } from '../../core/result.ts'
 import type { ReadOriginal } from '../relay/original-destination.ts'
 import type { Refusal } from './exchange.ts'
 
@@ -17,23 +16,33 @@ export class Redirected {
   }
 
   /**
-   * The destination, or why the connection is refused: nobody may be led to this gateway by the addresses it has itself. Where nothing
-   * was redirected the kernel names the listener, or nothing.
+   * The destination, and why the connection is refused whatever it says: nobody may be led to this gateway by the addresses it has
+   * itself. Where nothing was redirected the kernel names the listener, or nothing.
    */
-  of(socket: Socket): Result<OriginalDestination, Refusal> {
+  of(socket: Socket): Redirection {
     const found = this.#read(socket)
     if (!found.ok) {
-      const detail =
-        found.error === 'ENOENT' ? NOT_REDIRECTED : `the kernel does not tell the original destination (${found.error})`
-      return err({ reason: found.error === 'ENOENT' ? 'loop_detected' : 'internal_error', detail })
+      if (found.error === 'ENOENT') return { obstacle: { reason: 'loop_detected', detail: NOT_REDIRECTED } }
+      return { obstacle: unknown(`the kernel does not tell the original destination (${found.error})`) }
     }
     const address = parseIp(found.value.address)
-    if (address === undefined) return err({ reason: 'internal_error', detail: 'the original destination is not an address' })
+    if (address === undefined) return { obstacle: unknown('the original destination is not an address') }
     const original = { address: unmapped(address), port: found.value.port }
-    if (!this.#isOwnAddress(original.address)) return ok(original)
+    if (!this.#isOwnAddress(original.address)) return { original }
     const isListener = original.port === socket.localPort
-    return err({ reason: 'loop_detected', detail: isListener ? NOT_REDIRECTED : `${original.address.text} is this gateway` })
+    const detail = isListener ? NOT_REDIRECTED : `${original.address.text} is this gateway`
+    return { original, obstacle: { reason: 'loop_detected', detail } }
   }
+}
+
+/** Where a connection was going, if that can be told, and what keeps it from going there, if anything does. */
+export interface Redirection {
+  readonly original?: OriginalDestination
+  readonly obstacle?: Refusal
+}
+
+function unknown(detail: string): Refusal {
+  return { reason: 'internal_error', detail }
 }
 
 const NOT_REDIRECTED = 'the connection came to the listener itself: nothing redirected it'

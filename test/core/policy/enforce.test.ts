@@ -65,9 +65,9 @@ describe('the closed table of reasons', () => {
     })
   }
 
-  it('lets what the TLS opening shows pass only for the whole gateway or group', () => {
+  it('lets what the opening of a connection shows pass only for the whole gateway or group', () => {
     const byGateway = reasons.filter((reason) => reasonSpec(reason).report === 'gateway')
-    expect(byGateway).toEqual(['sni_mismatch', 'sni_missing', 'not_tls', 'ech_refused'])
+    expect(byGateway).toEqual(['sni_mismatch', 'sni_missing', 'not_tls', 'ech_refused', 'address_mismatch'])
     expect(reasons.filter((reason) => reasonSpec(reason).report === 'rule')).toEqual(['denied_by_rule'])
   })
 
