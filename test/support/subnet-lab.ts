@@ -118,6 +118,12 @@ export class SubnetLab {
     return this.#arrivals.filter((arrival) => arrival.what === 'connection' && arrival.to === address).length
   }
 
+  /** Ends a program that serves, so that another can have its listeners. */
+  async end(program: ProgramUnderTest): Promise<void> {
+    this.#programs = this.#programs.filter((one) => one !== program)
+    await program.stop()
+  }
+
   /** The built program, serving in the gateway's namespace; ends with the lab. It asks the internet's name server. */
   async serve(yaml: string): Promise<ProgramUnderTest> {
     const program = await startProgram(yaml, { within: this.gateway.prefix })
