@@ -15,12 +15,14 @@ export type ProxiedReading =
 export function readProxied(socket: Socket, deadlineMs: number, onRead: (reading: ProxiedReading) => void): void {
   const reader = new ProxyHeaderReader()
   let taken = 0
-  const settle = (reading: ProxiedReading) => {
+  const settle = (reading: ProxiedReading, rest?: Buffer) => {
     clearTimeout(timer)
     socket.off('data', onData)
     socket.off('end', onEnd)
     socket.off('close', onEnd)
     socket.pause()
+    // Only now: while it flows, what is put back comes out again at once.
+    if (rest !== undefined && rest.length > 0) socket.unshift(rest)
     onRead(reading)
   }
   const onData = (chunk: Buffer) => {
@@ -29,9 +31,7 @@ export function readProxied(socket: Socket, deadlineMs: number, onRead: (reading
       taken += chunk.length
       return
     }
-    const rest = reading.kind === 'header' ? chunk.subarray(reading.length - taken) : chunk
-    if (rest.length > 0) socket.unshift(rest)
-    settle(reading)
+    settle(reading, reading.kind === 'header' ? chunk.subarray(reading.length - taken) : undefined)
   }
   const onEnd = () => settle({ kind: 'closed' })
   const timer = setTimeout(() => settle({ kind: 'timeout' }), deadlineMs)
