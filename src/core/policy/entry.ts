@@ -1,5 +1,5 @@
 import type { CidrSet } from '../names/cidr.ts'
-import type { HostPattern } from './host-pattern.ts'
+import type { TargetPattern } from './host-pattern.ts'
 import type { PathPattern } from './path-pattern.ts'
 
 export const CLOUDS = ['public', 'government', 'china'] as const
@@ -17,7 +17,7 @@ export type Protocol = (typeof PROTOCOLS)[number]
 export const DEFAULT_PORTS: readonly number[] = [80, 443]
 
 export interface Pattern {
-  readonly host: HostPattern
+  readonly host: TargetPattern
   readonly ports: readonly number[] | 'any'
   /** Absent: `http` on port 80, `tls` on every other. */
   readonly protocol?: Protocol
@@ -53,6 +53,11 @@ export interface Entry {
   readonly mode?: 'report'
   /** Of a deny rule: what it refuses is expected, and counted where no alert looks. */
   readonly quiet?: true
+  /** Of a rule: the day, as in `2027-03-31`, after which it is overdue. It stays in force. */
+  readonly expires?: string
+  /** Of a rule: who answers for it, and where it was asked for. */
+  readonly owner?: string
+  readonly ticket?: string
 }
 
 export function defaultProtocol(port: number): Exclude<Protocol, 'any'> {

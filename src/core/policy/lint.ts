@@ -1,9 +1,12 @@
 import type { Config } from '../config.ts'
+import { dayNumber } from '../day.ts'
 import { parseHost } from '../names/authority.ts'
+import { quote } from '../names/quote.ts'
+import { specialBlock } from '../names/special-purpose.ts'
 import { type Problem, warning } from '../problem.ts'
 import type { Result } from '../result.ts'
 import { type Entry, isConstrained, type Pattern } from './entry.ts'
-import { formatHostPattern, type HostPattern } from './host-pattern.ts'
+import { formatHostPattern, type HostPattern, type NetworkPattern } from './host-pattern.ts'
 import { inspectedHosts } from './inspected-hosts.ts'
 import type { Policy } from './policy.ts'
 
@@ -11,7 +14,7 @@ import type { Policy } from './policy.ts'
 export function lintEntries(policy: Policy, config: Config): Problem[] {
   return policy.entries.flatMap((entry) => {
     const path = placeOf(entry, config)
-    return [...lintProtocol(entry, path), ...lintPaths(policy, entry, path)]
+    return [...lintProtocol(entry, path), ...lintPaths(policy, entry, path), ...lintNetworks(policy, entry, path)]
   })
 }
 
@@ -39,6 +42,7 @@ function lintProtocol(entry: Entry, path: (string | number)[]): Problem[] {
 function lintPaths(policy: Policy, entry: Entry, path: (string | number)[]): Problem[] {
   if (entry.action === 'deny') return []
   return entry.patterns.filter(isConstrained).flatMap((pattern) => {
+    if (pattern.host.kind === 'network') return []
     const host = sampleHost(pattern.host)
     const wider = policy.tree
       .find(host)
@@ -52,6 +56,58 @@ function lintPaths(policy: Policy, entry: Entry, path: (string | number)[]): Pro
       ),
     ]
   })
+}
+
+/** So long before its day a rule is spoken of, so that somebody can ask its owner. */
+const EXPIRES_SOON_DAYS = 30
+
+/**
+ * Rules that are overdue, or soon will be. They stay in force: a gateway that closes at midnight because of a date is an outage that
+ * nobody chose; `check --strict` in a pipeline is what makes somebody choose.
+ *
+ * @param today as in `2026-11-22`
+ */
+export function lintExpiry(config: Config, today: string): Problem[] {
+  return config.rules.flatMap(({ name, expires, owner, ticket }, index) => {
+    if (expires === undefined) return []
+    const days = dayNumber(expires) - dayNumber(today)
+    if (days > EXPIRES_SOON_DAYS) return []
+    const who = [owner && `owner ${quote(owner)}`, ticket && `ticket ${quote(ticket)}`].filter(Boolean).join(', ')
+    const when =
+      days < 0
+        ? `expired on ${expires}`
+        : days === 0
+          ? 'expires today'
+          : `expires in ${days} ${days === 1 ? 'day' : 'days'}, on ${expires}`
+    const remedy = `it stays in force until it is taken out; take it out, or give it a new date`
+    return [warning(['rules', index, 'expires'], `\`rule/${name}\` ${when}${who === '' ? '' : ` (${who})`}; ${remedy}`)]
+  })
+}
+
+/** Ranges that are allowed and that vetting refuses all the same, since nothing says that they may be dialled. */
+function lintNetworks(policy: Policy, entry: Entry, path: (string | number)[]): Problem[] {
+  if (entry.action === 'deny') return []
+  const permitted = [entry.destinations, policy.privateRanges].filter((set) => set !== undefined)
+  const refused = entry.patterns.flatMap(({ host }) =>
+    host.kind === 'network' && isNamedByOperator(host)
+      ? host.ranges
+          .cidrs()
+          .filter(({ network }) => specialBlock(network) !== undefined && !permitted.some((set) => set.contains(network)))
+      : [],
+  )
+  if (refused.length === 0) return []
+  const shown = refused.map(({ text }) => text)
+  return [
+    warning(
+      path,
+      `\`${entry.id}\` lists what is not public and is refused all the same: ${shown.join(', ')}; if that is meant, add \`destinations: ["${shown.join('", "')}"]\``,
+    ),
+  ]
+}
+
+/** By `addresses`: what a service tag holds is not the operator's doing. */
+function isNamedByOperator({ name, ranges }: NetworkPattern): boolean {
+  return ranges.size === 1 && ranges.cidrs()[0]?.text === name
 }
 
 /** What a CA is good for. */

@@ -119,6 +119,7 @@ export class ProxyListener {
       exchange: (connection) => this.#exchange(connection, 'inspected'),
       forward: (request) => this.#forwarder.forward(request),
       onFault: (error, exchange) => this.#fault(error, exchange),
+      onIdle: () => this.#context.telemetry.hit('keep_alive_seconds'),
     })
   }
 
@@ -150,6 +151,7 @@ export class ProxyListener {
   #listen(): void {
     const server = this.#server
     server.on('connection', (socket: Socket) => this.#accept(socket))
+    server.on('timeout', (socket: Socket) => this.#onIdle(socket))
     server.on('drop', () => this.#context.telemetry.metrics.limitHits.inc({ limit: 'connections' }))
     server.on('connect', (req: IncomingMessage, socket: Socket, head: Buffer) =>
       this.#guard(socket, () => this.#onConnect(req, socket, head)),
@@ -176,6 +178,13 @@ export class ProxyListener {
     this.#onConnection?.()
     const front = this.#front
     if (front !== undefined) this.#guard(socket, () => openFront(front, connection))
+  }
+
+  /** Nothing came in `keepAliveSeconds`, or in the time that the new owner of a connection has set. */
+  #onIdle(socket: Socket): void {
+    if (this.#connection(socket).closing) return
+    this.#context.telemetry.hit('keep_alive_seconds')
+    socket.destroy()
   }
 
   /** An unexpected error ends one connection, never the process. */

@@ -60,7 +60,8 @@ export class TransparentConnection {
     this.#parts = parts
     this.#connection = connection
     this.#socket = connection.socket
-    this.#held = new HeldBytes(this.#socket, NOTHING, parts.context.generation().config.limits.heldBytes)
+    const { heldBytes } = parts.context.generation().config.limits
+    this.#held = new HeldBytes(this.#socket, NOTHING, heldBytes, () => parts.context.telemetry.hit('held_bytes'))
   }
 
   /** @param obstacle why it is refused whatever it says */
