@@ -89,10 +89,10 @@ class Worker {
       const problem = await serving.settings.startHooks()
       if (problem !== undefined) throw new Error(problem)
       serving.metrics.countLogLosses(dropped)
-      const proxy = await serving.gate.start(start.listen)
+      const bound = await serving.gate.start(start.listen)
       this.#serving = serving
       setInterval(() => this.#giveBackIdle(), GIVE_BACK_MS).unref()
-      send({ kind: 'serving', proxy, relay: serving.gate.relay })
+      send({ kind: 'serving', bound, relay: serving.gate.relay })
     } catch (error) {
       send({ kind: 'start_failed', message: error instanceof Error ? error.message : String(error) })
     }

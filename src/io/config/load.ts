@@ -11,7 +11,7 @@ import type { HookSource } from '../hooks/messages.ts'
 import { type InspectionMaterial, loadInspection } from '../tls/inspection.ts'
 import { type Catalogue, readCatalogue } from './catalogue-files.ts'
 import { type ConfigFiles, readConfigFiles } from './config-files.ts'
-import { checkAgreement, warnAboutAdmin, warnAboutAudit } from './cross-checks.ts'
+import { checkAgreement, warnAboutAdmin, warnAboutAudit, warnAboutTransparent } from './cross-checks.ts'
 import { digest } from './digest.ts'
 import { readHooks } from './hook-files.ts'
 import type { LocatedProblem } from './located-problem.ts'
@@ -92,6 +92,7 @@ export async function loadConfig(
     ...compiled.value.warnings,
     ...warnAboutAdmin(config),
     ...warnAboutAudit(config),
+    ...warnAboutTransparent(config),
     ...lintExpiry(config, new Date().toISOString().slice(0, 10)),
     ...warnAboutSecret(['admin', 'tokenFile'], token.value),
     ...warnAboutSecret(['audit', 'hashKeyFile'], auditKey.value),

@@ -39,7 +39,10 @@ export class AnswerCache {
     let shape = this.#shapes.get(name)
     if (shape === undefined) {
       if (this.#shapes.size >= SHAPES_MAX) return
-      shape = { fields: keep.read, answers: new LRUCache({ max: this.#entries, ttlAutopurge: false, ttlResolution: TTL_RESOLUTION_MS }) }
+      shape = {
+        fields: keep.read,
+        answers: new LRUCache({ max: this.#entries, ttlAutopurge: false, ttlResolution: TTL_RESOLUTION_MS }),
+      }
       this.#shapes.set(name, shape)
     }
     shape.answers.set(keyOf(question, shape.fields), verdict, { ttl: keep.seconds * 1000 })

@@ -1,8 +1,10 @@
 import type { IncomingMessage } from 'node:http'
 import { applyHooks, type HookedRuling, hasSayIn, narrowed } from '../../core/hooks/apply-hooks.ts'
 import { HookQuestion } from '../../core/hooks/hook-question.ts'
+import type { Hostname } from '../../core/names/hostname.ts'
 import { type Decision, decide, type EgressRequest } from '../../core/policy/decide.ts'
 import { type Circumstances, enforce } from '../../core/policy/enforce.ts'
+import { type OriginalDestination, transparentTarget } from '../../core/policy/transparent-target.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import {
   type BodyFraming,
@@ -128,4 +130,20 @@ function settle(exchange: Exchange, ruling: HookedRuling): Result<Allowed, Refus
   exchange.wouldDeny = ruling.wouldDeny
   exchange.hook = ruling.hook
   return ok(ruling)
+}
+
+/**
+ * The same for a connection that was redirected here, by its host's name or by the address it was going to. Notes on the exchange
+ * which of them it is for.
+ */
+export function ruleTransparent(
+  exchange: Exchange,
+  name: Hostname | undefined,
+  original: OriginalDestination,
+  head?: { readonly http: NonNullable<EgressRequest['http']>; readonly rawHeaders: readonly string[] },
+): Result<Allowed, Refusal> | Promise<Result<Allowed, Refusal>> {
+  const { request, byAddress } = transparentTarget(exchange.generation.policy, name, original, head?.http)
+  exchange.target = { host: request.host, port: request.port }
+  if (byAddress && name !== undefined) exchange.note = `allowed by its address; the client names ${name}`
+  return rule(exchange, request, head?.rawHeaders ?? [])
 }
