@@ -8,6 +8,7 @@ import { inspection } from './config/inspection.ts'
 import { limits } from './config/limits.ts'
 import { listen } from './config/listen.ts'
 import { ruleSchema } from './config/rules.ts'
+import { subnet } from './config/subnet.ts'
 import { workspace } from './config/workspace.ts'
 import { MODES } from './policy/enforce.ts'
 import { CLOUDS } from './policy/entry.ts'
@@ -33,6 +34,7 @@ export const configSchema = z.strictObject({
   destinations,
   dns,
   inspection,
+  subnet,
   admin,
   reload: z
     .strictObject({
