@@ -189,6 +189,7 @@ function listening({ listeners, interface: name }: SubnetPlan): string[] {
   const arrives = name === undefined ? '' : `iifname "${name}" `
   return chain('listening', [
     `type filter hook input priority filter - ${BEFORE_OTHERS}; policy accept;`,
+    'meta l4proto != tcp accept',
     `tcp dport != ${ports} accept`,
     'iifname "lo" accept',
     ...present.flatMap(({ at, proxies }) =>
@@ -203,8 +204,9 @@ function listening({ listeners, interface: name }: SubnetPlan): string[] {
 }
 
 /** Replies are let in one by one as well: a flow that was there before the rules has no way through them. */
-function excepted({ forwards }: SubnetPlan): string[] {
+function excepted({ forwards, interface: arrival }: SubnetPlan): string[] {
   if (forwards.length === 0) return []
+  const from = arrival === undefined ? '' : `iifname "${arrival}" `
   return [
     ...chain('excepted', [
       ...FAMILIES.map((family) => `${ip(family)} daddr ${platform(family)} return`),
@@ -214,7 +216,7 @@ function excepted({ forwards }: SubnetPlan): string[] {
             const { proto, ports } = forward
             const client = `@${subnetSet(family)}`
             return [
-              `${ip(family)} saddr ${client} ${proto} dport ${list(ports)} ${ip(family)} daddr @${name} accept`,
+              `${from}${ip(family)} saddr ${client} ${proto} dport ${list(ports)} ${ip(family)} daddr @${name} accept`,
               `ct direction reply ct state established ${ip(family)} daddr ${client} ${proto} sport ${list(ports)} ${ip(family)} saddr @${name} accept`,
             ]
           }),

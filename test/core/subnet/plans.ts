@@ -2,7 +2,7 @@ import { configSchema } from '../../../src/core/config.ts'
 import { parseListenAddress } from '../../../src/core/listen-address.ts'
 import { parseCidr } from '../../../src/core/names/cidr.ts'
 import { type SubnetPlan, subnetPlan } from '../../../src/core/subnet/plan.ts'
-import { compiled, unwrap } from '../../support/policy.ts'
+import { policyOfRulesAlone, unwrap } from '../../support/policy.ts'
 
 /** Plans that several tests make rules of. */
 
@@ -23,7 +23,7 @@ export function tryPlan({ subnet, listeners = ALL_LISTENERS, proxies = [], rules
     kind,
     { at: unwrap(parseListenAddress(text)), proxies: proxies.map((range) => unwrap(parseCidr(range))) },
   ])
-  return subnetPlan(config, Object.fromEntries(at), compiled({ rules }))
+  return subnetPlan(config, Object.fromEntries(at), policyOfRulesAlone(rules))
 }
 
 export function planOf(input: PlanInput): SubnetPlan {
