@@ -13,7 +13,9 @@ export function inspectedHosts(policy: Pick<Policy, 'entries'>): readonly HostPa
   const hosts = new Map<string, HostPattern>()
   for (const entry of policy.entries) {
     for (const pattern of entry.patterns) {
-      if (isInspected(entry, pattern)) hosts.set(formatHostPattern(pattern.host), pattern.host)
+      const { host } = pattern
+      // What is matched by address has no paths and no methods (see `checkRules`), and no name for a certificate.
+      if (host.kind !== 'network' && isInspected(entry, pattern)) hosts.set(formatHostPattern(host), host)
     }
   }
   return [...hosts.values()]

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import type { Authority } from '../../core/names/authority.ts'
 import { type IpAddress, parseIp, unmapped } from '../../core/names/ip.ts'
 import type { Dialled } from './dial.ts'
@@ -29,7 +29,7 @@ export interface PendingRequest {
 /** One client connection on a listener, or what was found inside one. */
 export class ClientConnection {
   /** Where answers go: the TCP connection, or the TLS inside it. */
-  readonly socket: Socket
+  socket: Socket
   /** Key of the listener in `listen`. */
   readonly listener: string
   readonly client: IpAddress
@@ -56,10 +56,17 @@ export class ClientConnection {
     this.clientPort = outer?.connection.clientPort ?? socket.remotePort ?? 0
   }
 
+  /** The relay has the socket: nobody gets at it through this record, and it need not be kept for as long as the tunnel is. */
+  handOver(): void {
+    this.socket = HANDED_OVER
+  }
+
   /** How many requests wait for their answers to be finished. */
   get pending(): number {
     return this.requests.size
   }
 }
+
+const HANDED_OVER = new Socket().destroy()
 
 const NO_ADDRESS: IpAddress = { family: 6, words: [0, 0, 0, 0], text: '::' }
