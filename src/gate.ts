@@ -22,7 +22,7 @@ import type { AuditSink } from './io/telemetry/audit-log.ts'
 import type { Logger } from './io/telemetry/log.ts'
 import type { Metrics } from './io/telemetry/metrics.ts'
 import type { RecentDenials } from './io/telemetry/recent-denials.ts'
-import { Telemetry } from './io/telemetry/telemetry.ts'
+import { type FullAuditEvent, Telemetry } from './io/telemetry/telemetry.ts'
 import type { Settings, SettingsInForce } from './settings-in-force.ts'
 import { VERSION } from './version.ts'
 
@@ -136,6 +136,11 @@ export class Gate {
 
   get denials(): RecentDenials {
     return this.#telemetry.denials
+  }
+
+  /** Takes a line about something that came as no request. */
+  record(event: FullAuditEvent): void {
+    this.#telemetry.audit(event)
   }
 
   /** Stops listening, and refuses what still comes on connections there are. */

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
 import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
 import { Ending } from './ending.ts'
 import { countAdmission, Gate, HOSTS_FILE } from './gate.ts'
@@ -6,6 +7,7 @@ import { createAdminService } from './io/admin/admin-service.ts'
 import type { HttpService } from './io/admin/http-service.ts'
 import { createMetricsService, type Readiness } from './io/admin/metrics-service.ts'
 import { OwnAdmission } from './io/proxy/admission.ts'
+import { DroppedPackets } from './io/subnet/dropped-packets.ts'
 import { AuditLog } from './io/telemetry/audit-log.ts'
 import type { Logger } from './io/telemetry/log.ts'
 import { Metrics } from './io/telemetry/metrics.ts'
@@ -60,6 +62,7 @@ export class Gateway implements RunningGateway {
   readonly #audit: AuditLog
   readonly #gate: Gate
   readonly #services: { readonly metrics: HttpService; readonly admin: HttpService }
+  readonly #dropped: DroppedPackets
   readonly #startedAt = new Date()
   readonly #ending: Ending
   #bound: BoundAddresses | undefined
@@ -83,6 +86,13 @@ export class Gateway implements RunningGateway {
       hostsFile,
       via: newVia(),
       ownListeners: () => (this.#bound === undefined ? [] : [this.#bound.metrics, this.#bound.admin]),
+    })
+    this.#dropped = new DroppedPackets({
+      metrics,
+      config: () => this.#settings.generation.config,
+      policyHash: () => this.#settings.generation.policy.hash,
+      gateway: hostname(),
+      write: (event) => this.#gate.record(event),
     })
     this.#ending = new Ending({
       limits: () => this.#settings.generation.config.limits,
@@ -113,6 +123,7 @@ export class Gateway implements RunningGateway {
       const admin = await this.#services.admin.start(listen.admin)
       const proxy = await this.#gate.start(listen.proxy)
       this.#bound = { proxy, metrics, admin }
+      this.#dropped.start()
       this.#ending.begin()
       return this.#bound
     } catch (error) {
@@ -163,6 +174,7 @@ export class Gateway implements RunningGateway {
   }
 
   async #close(): Promise<void> {
+    this.#dropped.stop()
     await this.#gate.close()
     this.#services.metrics.stop()
     this.#services.admin.stop()

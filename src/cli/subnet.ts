@@ -1,5 +1,4 @@
 import { mkdirSync } from 'node:fs'
-import { formatListenAddress } from '../core/listen-address.ts'
 import { quote } from '../core/names/quote.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { azureSide } from '../core/subnet/azure-side.ts'
@@ -8,7 +7,6 @@ import { transparentListeners } from '../core/subnet/listeners.ts'
 import { type SubnetPlan, subnetPlan, TRANSPARENT_KINDS, takesFamily } from '../core/subnet/plan.ts'
 import { ruleSet } from '../core/subnet/rule-set.ts'
 import { type LoadedConfig, loadConfig } from '../io/config/load.ts'
-import { Resolver } from '../io/proxy/resolver.ts'
 import { HostRules, removeRules } from '../io/subnet/host-rules.ts'
 import { Nft } from '../io/subnet/nft.ts'
 import { readSysctl, writeSysctl } from '../io/subnet/sysctls.ts'
@@ -78,16 +76,6 @@ function sourceOf({ config, compiled: { policy } }: LoadedConfig): Result<Watche
   return ok({ plan: plan.value, policy, addressSeconds, refreshSeconds, stateDirectory: config.stateDirectory })
 }
 
-function rulesFor({ config: { dns } }: LoadedConfig): { readonly rules: HostRules; readonly resolver: Resolver } {
-  const resolver = new Resolver({
-    ...dns,
-    servers: dns.servers.map(formatListenAddress),
-    hostsFile: HOSTS_FILE,
-    onLookup: () => {},
-  })
-  return { rules: new HostRules({ nft: new Nft(), resolver }), resolver }
-}
-
 async function remove({ stdout, stderr }: CommandIo): Promise<number> {
   const removed = await removeRules(new Nft())
   if (!removed.ok) {
@@ -124,7 +112,7 @@ async function apply(
   io: CommandIo,
 ): Promise<number> {
   const { stdout, stderr } = io
-  const { rules, resolver } = rulesFor(loaded)
+  const rules = new HostRules(loaded.config, HOSTS_FILE)
   try {
     const applied = await rules.apply(source, resolve)
     if (!applied.ok) {
@@ -145,7 +133,7 @@ async function apply(
     const { watchSubnet } = await import('./subnet-watch.ts')
     return await watchSubnet({ file, rules, source, found: applied.value, read: readAgain })
   } finally {
-    resolver.close()
+    rules.close()
   }
 }
 

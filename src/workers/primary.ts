@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
 import type { ListenAddress } from '../core/listen-address.ts'
 import { Ending } from '../ending.ts'
 import { type BoundAddresses, newVia, type RunningGateway, shownListeners } from '../gateway.ts'
@@ -6,7 +7,9 @@ import { createAdminService } from '../io/admin/admin-service.ts'
 import type { HttpService } from '../io/admin/http-service.ts'
 import { createMetricsService, type Readiness } from '../io/admin/metrics-service.ts'
 import type { RelayKind } from '../io/relay/relay.ts'
+import { DroppedPackets } from '../io/subnet/dropped-packets.ts'
 import { AuditLog } from '../io/telemetry/audit-log.ts'
+import { ClientNames } from '../io/telemetry/client-names.ts'
 import type { Logger } from '../io/telemetry/log.ts'
 import { Metrics } from '../io/telemetry/metrics.ts'
 import { type ReloadReport, type Settings, SettingsInForce, type SettingsSource } from '../settings-in-force.ts'
@@ -48,6 +51,7 @@ export class Primary implements RunningGateway {
   readonly #view: CrewView
   readonly #services: { readonly metrics: HttpService; readonly admin: HttpService }
   readonly #ending: Ending
+  readonly #dropped: DroppedPackets
   readonly #startedAt = new Date()
   readonly #via = newVia()
   readonly #pseudonymKey = randomBytes(32).toString('hex')
@@ -100,6 +104,17 @@ export class Primary implements RunningGateway {
       onTornLine: () => metrics.auditDropped.inc(),
     })
     this.#view = new CrewView(this.#crew, metrics, this.#settings)
+    const clients = new ClientNames(this.#clientPrivacy())
+    this.#dropped = new DroppedPackets({
+      metrics,
+      config,
+      policyHash: () => this.#settings.generation.policy.hash,
+      gateway: hostname(),
+      write: (event) => {
+        clients.configure(this.#clientPrivacy())
+        this.#audit.write(clients.applied(event))
+      },
+    })
     this.#ending = new Ending({
       limits: () => config().limits,
       log,
@@ -136,6 +151,7 @@ export class Primary implements RunningGateway {
         this.#desk.look()
         void this.#view.look()
       }, ASK_MS)
+      this.#dropped.start()
       this.#ending.begin()
       return this.#bound
     } catch (error) {
@@ -206,6 +222,7 @@ export class Primary implements RunningGateway {
 
   async #close(): Promise<void> {
     clearInterval(this.#asking)
+    this.#dropped.stop()
     // What still comes is taken even while the log stands still: it counts what it cannot write.
     this.#intake.finish()
     await this.#crew.stop()
@@ -270,6 +287,12 @@ export class Primary implements RunningGateway {
       connections: this.#desk.connectionsFor(worker),
       auditBytes: this.#auditBytesOfWorker(),
     }
+  }
+
+  /** As the workers have it: one client has one pseudonym in all of the log. */
+  #clientPrivacy() {
+    const { config, auditKey = this.#pseudonymKey } = this.#settings.settings
+    return { shown: config.audit.clients, key: auditKey }
   }
 
   #identity(): GatewayIdentity {

@@ -36,7 +36,7 @@ export interface DroppedFlow {
   /** As the kernel's list of protocols names it: `udp`, `icmp`, `132`. */
   readonly proto: string
   /** Absent where the protocol has none. */
-  readonly port?: number
+  readonly port?: number | undefined
   readonly packets: number
 }
 

@@ -5,6 +5,7 @@ import { type CompiledPolicy, compilePolicy } from '../../core/policy/compile.ts
 import { lintInspection } from '../../core/policy/lint.ts'
 import { type Problem, problem } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
+import { warnAboutSubnet } from '../../core/subnet/cross-checks.ts'
 import { type FileReads, readNow } from '../file-reads.ts'
 import { type InspectionMaterial, loadInspection } from '../tls/inspection.ts'
 import { type Catalogue, readCatalogue } from './catalogue-files.ts'
@@ -75,6 +76,7 @@ export async function loadConfig(
     ...compiled.value.warnings,
     ...warnAboutAdmin(config),
     ...warnAboutAudit(config),
+    ...warnAboutSubnet(config),
     ...lintInspection(compiled.value.policy, means),
   ]
   return ok({

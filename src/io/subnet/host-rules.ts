@@ -1,16 +1,13 @@
+import type { Config } from '../../core/config.ts'
+import { formatListenAddress } from '../../core/listen-address.ts'
 import type { Policy } from '../../core/policy/policy.ts'
 import { ok, type Result } from '../../core/result.ts'
 import { type DroppedReading, readListing } from '../../core/subnet/listing.ts'
 import type { SubnetPlan } from '../../core/subnet/plan.ts'
 import { REMOVAL, ruleSet } from '../../core/subnet/rule-set.ts'
-import type { Resolver } from '../proxy/resolver.ts'
+import { Resolver } from '../proxy/resolver.ts'
 import { type LookedUp, lookUp } from './addresses.ts'
-import type { Nft } from './nft.ts'
-
-export interface HostRulesOptions {
-  readonly nft: Nft
-  readonly resolver: Resolver
-}
+import { Nft } from './nft.ts'
 
 /** What the rules are made of. */
 export interface RuleSource {
@@ -29,9 +26,15 @@ export class HostRules {
   /** As the kernel told it right after it was put there. */
   #applied: string | undefined
 
-  constructor({ nft, resolver }: HostRulesOptions) {
+  /** @param hostsFile names with fixed addresses, as the gateway has them */
+  constructor({ dns }: Config, hostsFile: string, nft = new Nft()) {
     this.#nft = nft
-    this.#resolver = resolver
+    this.#resolver = new Resolver({ ...dns, servers: dns.servers.map(formatListenAddress), hostsFile, onLookup: () => {} })
+  }
+
+  /** Gives up look-ups under way. The rules stay. */
+  close(): void {
+    this.#resolver.close()
   }
 
   /**

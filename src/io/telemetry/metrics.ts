@@ -34,6 +34,9 @@ const OF_THE_GATEWAY: ReadonlySet<string> = new Set(
     'denied_hosts_first_seen_total',
     'worker_restarts_total',
     'ca_expiry_timestamp_seconds',
+    'subnet_ranges',
+    'subnet_rules_in_force',
+    'subnet_dropped_packets_total',
   ].map((name) => `sallyport_${name}`),
 )
 
@@ -119,6 +122,16 @@ export class Metrics {
   readonly certificateCacheHits = this.#counter('certificate_cache_hits_total', 'Inspected tunnels whose certificate was at hand')
   readonly tlsHandshakeFailures = this.#counter('tls_handshake_failures_total', 'TLS handshakes that failed', ['cause'])
   readonly caExpiryTimestamp = this.#gauge('ca_expiry_timestamp_seconds', 'When the inspection CA expires; 0 without one')
+  readonly subnetRanges = this.#gauge('subnet_ranges', 'Address ranges whose route leads here; 0 where subnet mode is off')
+  readonly subnetRulesInForce = this.#gauge(
+    'subnet_rules_in_force',
+    '1 while `sallyport subnet --watch` says that the rules of this host are in force, 0 also where it says nothing',
+  )
+  readonly subnetDroppedPackets = this.#counter(
+    'subnet_dropped_packets_total',
+    'Packets of the subnet that no listener carries and no exception lets through',
+    ['proto', 'port'],
+  )
   readonly buildInfo = this.#gauge('build_info', 'What is running', ['version', 'node', 'relay'])
 
   constructor() {

@@ -148,7 +148,7 @@ describeWith(NAMESPACE_PROGRAMS, () => {
       it(`are dropped and counted: ${what}`, async () => {
         const before = await dropped(proto, port)
         const arrived = lab.arrivals.length
-        expect(await send(...packet)).toMatch(/^(?:timeout|sent)$/)
+        expect(await send(packet[0], packet[1], packet[2])).toMatch(/^(?:timeout|sent)$/)
         expect(await dropped(proto, port)).toBe(before + 1)
         expect(lab.arrivals.slice(arrived)).toEqual([])
       })
