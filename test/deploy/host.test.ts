@@ -24,14 +24,20 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-const settings = (unit: string, key: string) => [...read(`systemd/${unit}`).matchAll(new RegExp(`^${key}=(.*)$`, 'gm'))].map(([, value]) => value)
+const settings = (unit: string, key: string) =>
+  [...read(`systemd/${unit}`).matchAll(new RegExp(`^${key}=(.*)$`, 'gm'))].map(([, value]) => value)
 
 describe('the units', () => {
   itWith('systemd-analyze')('are what systemd takes, without a word', async () => {
-    for (const unit of UNITS) writeFileSync(join(folder, unit), read(`systemd/${unit}`).replaceAll('/opt/sallyport/bin/node', process.execPath))
-    const { code, stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', ...UNITS.map((unit) => join(folder, unit))], {
-      env: { SYSTEMD_UNIT_PATH: `${folder}:/lib/systemd/system` },
-    })
+    for (const unit of UNITS)
+      writeFileSync(join(folder, unit), read(`systemd/${unit}`).replaceAll('/opt/sallyport/bin/node', process.execPath))
+    const { code, stdout, stderr } = await run(
+      'systemd-analyze',
+      ['verify', '--man=no', ...UNITS.map((unit) => join(folder, unit))],
+      {
+        env: { SYSTEMD_UNIT_PATH: `${folder}:/lib/systemd/system` },
+      },
+    )
     expect(stdout + stderr).toBe('')
     expect(code).toBe(0)
   })
@@ -70,7 +76,11 @@ describe('the units', () => {
 
 describe('cloud-init', () => {
   itWith('cloud-init')('takes the file', async () => {
-    const { code, stdout, stderr } = await run('cloud-init', ['schema', '--config-file', join(DEPLOY, 'cloud-init/sallyport.yaml')])
+    const { code, stdout, stderr } = await run('cloud-init', [
+      'schema',
+      '--config-file',
+      join(DEPLOY, 'cloud-init/sallyport.yaml'),
+    ])
     expect(code, stdout + stderr).toBe(0)
     expect(stdout).toContain('Valid')
   })
@@ -90,7 +100,10 @@ describe('cloud-init', () => {
     expect(copied.map(([, where]) => where)).toEqual(['systemd', 'sysctl.d', 'modules-load.d', 'sysusers.d', 'logrotate.d'])
     for (const [, where = '', name = ''] of copied) {
       const pattern = new RegExp(`^${name.replaceAll('.', '\\.').replaceAll('*', '.*')}$`)
-      expect(readdirSync(join(DEPLOY, where)).some((file) => pattern.test(file)), `${where}/${name}`).toBe(true)
+      expect(
+        readdirSync(join(DEPLOY, where)).some((file) => pattern.test(file)),
+        `${where}/${name}`,
+      ).toBe(true)
     }
     const enabled = /systemctl enable --now (.*)/.exec(script)?.[1]?.split(' ').toSorted()
     expect(enabled).toEqual(UNITS)
@@ -113,7 +126,9 @@ describe('the settings of the kernel', () => {
   it('leave nothing for `sallyport subnet --check` to say about the config beside them', async () => {
     const loaded = unwrap(await loadConfig(written('gateway.yaml', gatewayText().replace('REGION', 'eastus2'))))
     const plan = unwrap(subnetPlan(loaded.config, transparentListeners(loaded.config), loaded.compiled.policy))
-    expect(checkHost(plan, (name) => sysctls.get(name) ?? (name.endsWith('_count') ? '0' : undefined), loaded.config.limits.tunnels)).toEqual([])
+    expect(
+      checkHost(plan, (name) => sysctls.get(name) ?? (name.endsWith('_count') ? '0' : undefined), loaded.config.limits.tunnels),
+    ).toEqual([])
   })
 
   it.skipIf(!existsSync('/proc/sys/net/netfilter'))('are names that Linux has', () => {
@@ -125,7 +140,10 @@ describe('the settings of the kernel', () => {
 describe('the audit log', () => {
   itWith('logrotate')('is rotated as logrotate understands it', async () => {
     // It insists on its files being root's and on the log's folder.
-    const file = written('logrotate', read('logrotate.d/sallyport').replace('su sallyport sallyport', '').replace('/var/log/sallyport', folder))
+    const file = written(
+      'logrotate',
+      read('logrotate.d/sallyport').replace('su sallyport sallyport', '').replaceAll('/var/log/sallyport', folder),
+    )
     writeFileSync(join(folder, 'audit.jsonl'), 'x\n')
     const { code, stderr } = await run('logrotate', ['--debug', '--force', '--state', join(folder, 'state'), file])
     expect(code, stderr).toBe(0)
@@ -146,7 +164,9 @@ describe('the package for hosts', () => {
       await run('mkdir', [to])
       expect((await run('tar', ['xzf', file, '-C', to, '--strip-components', '1'])).code).toBe(0)
       cpSync(join(ROOT, 'config/gateway.yaml'), join(folder, 'shipped.yaml'))
-      const { code, stdout, stderr } = await run(join(to, 'bin/sallyport'), ['check', '--config', join(folder, 'shipped.yaml')], { cwd: '/' })
+      const { code, stdout, stderr } = await run(join(to, 'bin/sallyport'), ['check', '--config', join(folder, 'shipped.yaml')], {
+        cwd: '/',
+      })
       expect(code, stdout + stderr).toBe(0)
       expect(readdirSync(join(to, 'deploy/systemd')).toSorted()).toEqual(UNITS)
       // Nothing that only development needs.
