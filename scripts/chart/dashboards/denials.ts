@@ -112,7 +112,9 @@ function packets() {
       unit: 'pps',
       width: 12,
       stacked: true,
-      queries: [{ expr: `sum by (proto, port) (${perSecond('sallyport_subnet_dropped_packets_total')})`, legend: '{{proto}} {{port}}' }],
+      queries: [
+        { expr: `sum by (proto, port) (${perSecond('sallyport_subnet_dropped_packets_total')})`, legend: '{{proto}} {{port}}' },
+      ],
     }),
     table({
       title: 'Packets dropped within the range',
@@ -121,7 +123,9 @@ function packets() {
       width: 7,
       columns: { proto: 'Protocol', port: 'Port' },
       value: 'Packets',
-      queries: [{ expr: `sort_desc(sum by (proto, port) (increase(sallyport_subnet_dropped_packets_total{${CHOSEN}}[$__range])) > 0)` }],
+      queries: [
+        { expr: `sort_desc(sum by (proto, port) (increase(sallyport_subnet_dropped_packets_total{${CHOSEN}}[$__range])) > 0)` },
+      ],
     }),
     figure({
       title: 'Rules of the hosts',
