@@ -30,7 +30,7 @@ export async function explain(target: string, options: ExplainOptions, io: Comma
   return explanation.verdict === 'deny' ? EXIT.failed : EXIT.ok
 }
 
-interface Question {
+export interface Question {
   readonly target: ExplainTarget
   readonly client?: IpAddress
 }
@@ -48,9 +48,19 @@ function readQuestion(text: string, { client, method }: ExplainOptions): Result<
   return ok({ target: target.value, client: unmapped(address) })
 }
 
-function answer({ target, client }: Question, { config, compiled, inspection }: LoadedConfig): Explanation {
+/**
+ * What the gateway of a config would do.
+ *
+ * @param withCa whether to judge as if there were a CA for every host: of a policy, and not of this machine
+ */
+export function answer(
+  { target, client }: Question,
+  { config, compiled, inspection }: LoadedConfig,
+  withCa = false,
+): Explanation {
   if (client !== undefined && !config.clients.allow.contains(client)) return clientRefused(target, client, config.mode)
-  return explainTarget(compiled.policy, target, inspection?.authority.permits(target.authority.host) ?? false)
+  const available = withCa || (inspection?.authority.permits(target.authority.host) ?? false)
+  return explainTarget(compiled.policy, target, available)
 }
 
 /** Settled before anything is said of the host: see `client_not_allowed`. */

@@ -4,6 +4,7 @@ import { VERSION } from '../version.ts'
 import { type CaInitOptions, type CaShowOptions, caInit, caShow } from './ca.ts'
 import { type CheckOptions, check } from './check.ts'
 import { type CommandIo, EXIT, terminalColumns } from './command-io.ts'
+import { type DiffOptions, diff } from './diff.ts'
 import type { DoctorOptions } from './doctor.ts'
 import { type EntriesOptions, entries } from './entries.ts'
 import { type EnvOptions, env } from './env.ts'
@@ -13,6 +14,7 @@ import { type HealthOptions, health } from './health.ts'
 import { chosenConfig } from './shipped-config.ts'
 import type { SubnetOptions } from './subnet.ts'
 import type { SuggestOptions } from './suggest.ts'
+import { type TestOptions, test } from './test.ts'
 
 /** The command line: what can be asked, and its help. Each command is a function in a file of its own. */
 
@@ -91,6 +93,19 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
       const { suggest } = await import('./suggest.ts')
       settle(await suggest(logs, options, io))
     })
+  command('test', 'ask the policy about every case of a file, and say which come out otherwise than expected', EXAMPLES.test)
+    .argument('<cases...>', 'YAML files with `cases:`')
+    .action(async (files: string[], options: TestOptions) => settle(await test(files, options, io)))
+  program
+    .command('diff')
+    .description('say what would change if one config took the place of another; exit 1 where anything does')
+    .helpOption('-h, --help', 'print this help')
+    .argument('<old>', 'the config file in force')
+    .argument('<new>', 'the config file that would take its place')
+    .option('--replay <log...>', 'also ask both about every request of these audit logs; `-` is standard input')
+    .option('--json', 'print JSON')
+    .addHelpText('after', examples(EXAMPLES.diff))
+    .action(async (before: string, after: string, options: DiffOptions) => settle(await diff(before, after, options, io)))
   command('env', 'print what to set where, so that programs there use the gateway', EXAMPLES.env)
     .requiredOption('--for <place>', PLACE_NAMES.join(', '))
     .option('--proxy <url>', 'where clients reach the gateway, as in `http://10.0.0.4:3128`', nonEmpty)
@@ -183,6 +198,14 @@ const EXAMPLES = {
   suggest: [
     ['sallyport suggest --config gateway.yaml /var/log/sallyport/*.jsonl > suggested.yaml', ''],
     ['kubectl logs deploy/sallyport | sallyport suggest --config gateway.yaml --min-count 5 -', ''],
+  ],
+  test: [['sallyport test --config gateway.yaml cases.yaml', 'in a pipeline: exit 1 where a case fails']],
+  diff: [
+    ['sallyport diff gateway.yaml new.yaml', ''],
+    [
+      'sallyport diff gateway.yaml new.yaml --replay /var/log/sallyport/audit.jsonl',
+      'what of yesterday would be answered otherwise?',
+    ],
   ],
   doctor: [
     ['sallyport doctor --config gateway.yaml', 'on the gateway itself, before clients ask'],

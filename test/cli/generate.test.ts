@@ -60,8 +60,10 @@ describe('the published config schema', () => {
     'listen-addresses-that-cannot-be-bound',
     'listeners-on-one-port',
     'min-ttl-above-max-ttl',
+    'paths-of-addresses',
     'pins-that-lead-nowhere',
     'rules-at-odds-with-themselves',
+    'rules-by-address',
     'unknown-edition',
     'unknown-feature',
   ]

@@ -15,7 +15,7 @@ interface Part {
 
 const PARTS: Readonly<Record<string, Part>> = {
   base: {
-    files: /^src\/core\/(result|schema|problem|grouped)\.ts$/,
+    files: /^src\/core\/(result|schema|problem|grouped|day)\.ts$/,
     mayUse: [],
     why: 'everything stands on it, so it stands on nothing',
   },

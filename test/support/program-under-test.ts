@@ -25,6 +25,12 @@ export interface StartOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Words that run a program somewhere else, such as in a namespace; signals must reach it. */
   readonly within?: readonly string[]
+  /** Puts something beside the config file before the program starts. */
+  readonly prepare?: (folder: string) => void
+  /** A program and its arguments that run this one: `['prlimit', '--nofile=64']`. */
+  readonly under?: readonly string[]
+  /** Whether the process log is read. */
+  readonly stderr?: 'read' | 'stalled'
 }
 
 const FREE_PORTS = 'listen: { proxy: "127.0.0.1:0", metrics: "127.0.0.1:0", admin: "127.0.0.1:0" }\n'
@@ -51,20 +57,24 @@ export class ProgramUnderTest {
   readonly configFile: string
   readonly exited: Promise<Ended>
   readonly child: ChildProcess
+  /** Begins to read a process log that was not read. */
+  readonly readLog: () => void
   #stdout = ''
   #stderr = ''
   #ended: Ended | undefined
   readonly #ports = new Map<string, number>()
   readonly #within: readonly string[]
 
-  constructor(yaml: string, { stdout = 'read', main = MAIN, env = {}, within = [] }: StartOptions = {}) {
+  constructor(yaml: string, options: StartOptions = {}) {
+    const { stdout = 'read', stderr = 'read', main = MAIN, env = {}, prepare, under = [], within = [] } = options
     if (!existsSync(main)) throw new Error(`${main} is not there: run \`npm run build\` first`)
     this.folder = mkdtempSync(join(tmpdir(), 'sallyport-e2e-'))
     this.configFile = join(this.folder, 'gateway.yaml')
     writeFileSync(this.configFile, `${/^listen:/m.test(yaml) ? '' : FREE_PORTS}${yaml}`)
     this.#within = within
-    const [program = process.execPath, ...words] = [...within, process.execPath, main, 'serve', '--config', this.configFile]
-    const child = spawn(program, words, {
+    prepare?.(this.folder)
+    const [program = process.execPath, ...args] = [...within, ...under, process.execPath, main, 'serve', '--config', this.configFile]
+    const child = spawn(program, args, {
       cwd: this.folder,
       env: bareEnvironment(env),
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -76,9 +86,12 @@ export class ProgramUnderTest {
         resolve(this.#ended)
       })
     })
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      this.#stderr += text
-    })
+    const readLog = () =>
+      child.stderr.setEncoding('utf8').on('data', (text: string) => {
+        this.#stderr += text
+      })
+    this.readLog = readLog
+    if (stderr === 'read') readLog()
     if (stdout === 'closed') child.stdout.destroy()
     if (stdout === 'read')
       child.stdout.setEncoding('utf8').on('data', (text: string) => {

@@ -10,6 +10,7 @@ import { type Hint, hintFor, plainHint } from '../../core/policy/hints.ts'
 import { isFailure, type Reason } from '../../core/policy/reasons.ts'
 import type { AddressRefusal } from '../../core/policy/vet.ts'
 import { type Answer, buildAnswer } from '../../core/wire/answer.ts'
+import { limitOfEnd, limitOfReason } from '../telemetry/limit-hits.ts'
 import type { FullAuditEvent, Telemetry } from '../telemetry/telemetry.ts'
 import type { ClientConnection } from './client-connection.ts'
 import type { Generation } from './generation.ts'
@@ -17,6 +18,8 @@ import type { Generation } from './generation.ts'
 /** A refusal with what only the dialler knows. */
 export interface Refusal extends Denial {
   readonly refusal?: AddressRefusal
+  /** Of the limits that have the reason in common, the one that was reached. */
+  readonly limit?: 'head_fields'
 }
 
 /** Bytes and end of what was relayed. */
@@ -84,6 +87,8 @@ export class Exchange {
       this.#hint = hint
       const verdict = isFailure(reason) ? 'error' : 'deny'
       this.#count(verdict, refusal)
+      const limit = refusal.limit ?? limitOfReason(reason)
+      if (limit !== undefined) this.#telemetry.hit(limit)
       this.#write(verdict, reason, detail, {})
     }
     return buildAnswer({ reason, requestId: this.id, target: this.target, hint, detail }, config.answers.hints)
@@ -100,6 +105,8 @@ export class Exchange {
   served(relayed: Relayed): void {
     if (this.#settled) return
     if (!this.#counted) this.allowed()
+    const limit = relayed.endedBy && limitOfEnd(relayed.endedBy)
+    if (limit !== undefined) this.#telemetry.hit(limit)
     this.#telemetry.countBytes(this.entry?.id, relayed.bytesUp, relayed.bytesDown)
     const { wouldDeny } = this
     this.#write(wouldDeny === undefined ? 'allow' : 'would_deny', wouldDeny?.reason, undefined, relayed)
@@ -108,6 +115,7 @@ export class Exchange {
   /** Records a tunnel that was allowed and whose client did not finish its handshake with us. */
   handshakeFailed(cause: string): void {
     if (this.#settled) return
+    if (cause === 'client_timeout') this.#telemetry.hit('opening_seconds')
     this.#hint = cause === 'client_distrusts_ca' ? DISTRUST_HINT : undefined
     this.#write('error', undefined, `the client's TLS handshake failed: ${cause}`, {
       bytesUp: 0,

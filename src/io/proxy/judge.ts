@@ -34,11 +34,16 @@ export function admit(context: ProxyContext, exchange: Exchange): Refusal | unde
   const { client } = exchange.connection
   if (!exchange.generation.config.clients.allow.contains(client)) return { reason: 'client_not_allowed' }
   if (context.isDraining()) return { reason: 'draining' }
+  if (context.mustWaitForAudit()) {
+    context.telemetry.metrics.limitHits.inc({ limit: 'audit_buffer' })
+    return AUDIT_STANDS
+  }
   const taken = context.admission.takeRequest(client.text, performance.now())
   if (typeof taken === 'boolean') return taken ? undefined : CLIENT_LIMIT
   return taken.then((granted) => (granted ? undefined : CLIENT_LIMIT))
 }
 
+const AUDIT_STANDS: Refusal = { reason: 'gateway_full', detail: 'the audit log cannot be written' }
 const CLIENT_LIMIT: Refusal = { reason: 'client_limit' }
 
 /** The wire: what follows admission and comes before any decision. */

@@ -94,6 +94,7 @@ export class ProxyListener {
       exchange: (connection) => this.#exchange(connection, 'inspected'),
       forward: (request) => this.#forwarder.forward(request),
       onFault: (error, exchange) => this.#fault(error, exchange),
+      onIdle: () => this.#context.telemetry.hit('keep_alive_seconds'),
     })
   }
 
@@ -135,6 +136,7 @@ export class ProxyListener {
       this.#own(new ClientConnection(socket, this.name))
       this.#onConnection?.()
     })
+    server.on('timeout', (socket: Socket) => this.#onIdle(socket))
     server.on('drop', () => this.#context.telemetry.metrics.limitHits.inc({ limit: 'connections' }))
     server.on('connect', (req: IncomingMessage, socket: Socket, head: Buffer) =>
       this.#guard(socket, () => this.#onConnect(req, socket, head)),
@@ -146,6 +148,13 @@ export class ProxyListener {
     server.on('checkContinue', (req, res) => this.#guard(req.socket, () => this.#onRequest(req, res, true)))
     server.on('checkExpectation', (req, res) => this.#guard(req.socket, () => this.#onRequest(req, res, false)))
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => this.#onParserError(error, socket))
+  }
+
+  /** Nothing came in `keepAliveSeconds`, or in the time that the new owner of a connection has set. */
+  #onIdle(socket: Socket): void {
+    if (this.#connection(socket).closing) return
+    this.#context.telemetry.hit('keep_alive_seconds')
+    socket.destroy()
   }
 
   /** An unexpected error ends one connection, never the process. */

@@ -101,11 +101,11 @@ describe('a file that loads', () => {
     expect(config.audit.file).toBe('-')
   })
 
-  it('tells the line of every rule', async () => {
-    const { ruleLines } = await load(
+  it('tells the file and the line of every rule', async () => {
+    const { rulePlaces } = await load(
       'rules:\n  - name: a\n    hosts: [a.example.com]\n\n  - { name: b, hosts: [b.example.com] }\n',
     )
-    expect([...ruleLines]).toEqual([
+    expect([...rulePlaces].map(([id, { line }]) => [id, line])).toEqual([
       ['rule/a', 2],
       ['rule/b', 5],
     ])
