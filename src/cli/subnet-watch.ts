@@ -19,7 +19,7 @@ export interface WatchSubnetOptions {
 
 /** Looks after the rules until SIGTERM or SIGINT. SIGHUP loads the config again, as a changed file does. */
 export async function watchSubnet({ file, rules, source, found, read }: WatchSubnetOptions): Promise<number> {
-  const log = createLog()
+  const { log } = createLog()
   const config = new ConfigSource(file)
   const load = async () => {
     const loaded = await config.load()

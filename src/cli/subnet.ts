@@ -70,7 +70,7 @@ function misuseOf({ apply, remove, check, watch, sysctl, resolve = true, azure }
 }
 
 function sourceOf({ config, compiled: { policy } }: LoadedConfig): Result<WatchedSource, string> {
-  const plan = subnetPlan(config, transparentListeners(config), policy)
+  const plan = subnetPlan(config, transparentListeners(config))
   if (!plan.ok) return plan
   const { addressSeconds, refreshSeconds } = config.subnet
   return ok({ plan: plan.value, policy, addressSeconds, refreshSeconds, stateDirectory: config.stateDirectory })

@@ -73,7 +73,15 @@ export class ProgramUnderTest {
     writeFileSync(this.configFile, `${/^listen:/m.test(yaml) ? '' : FREE_PORTS}${yaml}`)
     this.#within = within
     prepare?.(this.folder)
-    const [program = process.execPath, ...args] = [...within, ...under, process.execPath, main, 'serve', '--config', this.configFile]
+    const [program = process.execPath, ...args] = [
+      ...within,
+      ...under,
+      process.execPath,
+      main,
+      'serve',
+      '--config',
+      this.configFile,
+    ]
     const child = spawn(program, args, {
       cwd: this.folder,
       env: bareEnvironment(env),

@@ -5,11 +5,12 @@ import { type Cidr, cidrContains } from '../names/cidr.ts'
 import type { Hostname } from '../names/hostname.ts'
 import { compareIp } from '../names/ip.ts'
 import { isLoopback, isUnspecified } from '../names/special-purpose.ts'
-import { DEFAULT_PORTS, defaultProtocol, type Protocol } from '../policy/entry.ts'
-import type { Policy } from '../policy/policy.ts'
 import { err, ok, type Result } from '../result.ts'
 
-/** What carries a subnet's TCP without being asked: what comes for a port of TLS, for one of plain HTTP, and all the rest. */
+/**
+ * What carries a subnet's TCP without being asked: what comes for port 443, for port 80, and all the rest. Where `tcp` finds TLS or HTTP it
+ * is judged by name like the others, so no more ports need to be told apart here.
+ */
 export const TRANSPARENT_KINDS = ['tls', 'http', 'tcp'] as const
 export type TransparentKind = (typeof TRANSPARENT_KINDS)[number]
 
@@ -34,15 +35,13 @@ export interface SubnetPlan {
   readonly interface: string | undefined
   readonly others: Others
   readonly listeners: Readonly<Partial<Record<TransparentKind, TransparentListener>>>
-  /** Ports whose connections go to the listener of that kind; all others go to `tcp`. */
-  readonly ports: { readonly tls: readonly number[]; readonly http: readonly number[] }
   readonly forwards: readonly Forward[]
 }
 
 type Listeners = SubnetPlan['listeners']
 
 /** Reads the plan out of a config that was checked. Error: why there are no rules to be made of it. */
-export function subnetPlan({ subnet }: Config, listeners: Listeners, policy: Policy): Result<SubnetPlan, string> {
+export function subnetPlan({ subnet }: Config, listeners: Listeners): Result<SubnetPlan, string> {
   if (subnet.ranges.length === 0)
     return err('`subnet.ranges` is empty: name the address ranges whose route leads to this gateway')
   const misplaced = Object.entries(listeners).flatMap(([kind, { at }]) => misplacedListener(kind, at))
@@ -52,7 +51,6 @@ export function subnetPlan({ subnet }: Config, listeners: Listeners, policy: Pol
     interface: subnet.interface,
     others: subnet.others,
     listeners,
-    ports: portsByProtocol(policy),
     forwards: subnet.forward.map(({ name, proto, ports, addresses = [], hosts = [] }) => ({
       name,
       proto,
@@ -78,24 +76,6 @@ function misplacedListener(kind: string, at: ListenAddress): string[] {
 export function takesFamily({ at: { address }, proxies }: TransparentListener, family: 4 | 6): boolean {
   if (proxies.length > 0) return false
   return address.family === family || (address.family === 6 && isUnspecified(address))
-}
-
-/**
- * Which port carries what, as the policy's entries say: a rule for `ports: [8443]` is for TLS there, so that port's connections belong to
- * the listener that reads a ClientHello. A port that entries disagree on goes to `tcp`; 80 and 443 are what they are everywhere.
- */
-function portsByProtocol({ entries }: Policy): SubnetPlan['ports'] {
-  const said = new Map<number, Set<Protocol>>()
-  for (const { patterns, action } of entries) {
-    if (action !== 'allow') continue
-    for (const { ports, protocol } of patterns) {
-      if (ports === 'any') continue
-      for (const port of ports) said.set(port, (said.get(port) ?? new Set()).add(protocol ?? defaultProtocol(port)))
-    }
-  }
-  const carrying = (protocol: Protocol) =>
-    [...said].filter(([port, all]) => !DEFAULT_PORTS.includes(port) && all.size === 1 && all.has(protocol)).map(([port]) => port)
-  return { tls: ascending([443, ...carrying('tls')]), http: ascending([80, ...carrying('http')]) }
 }
 
 function ascending(ports: readonly number[]): number[] {

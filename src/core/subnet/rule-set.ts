@@ -117,12 +117,6 @@ function destinationSets(forward: Forward, family: Family): string[] {
 }
 
 function redirected(plan: SubnetPlan): string[] {
-  const { tls, http } = plan.ports
-  const matches: Readonly<Record<TransparentKind, string>> = {
-    tls: `tcp dport ${list(tls)}`,
-    http: `tcp dport ${list(http)}`,
-    tcp: `tcp dport != ${list([...tls, ...http].toSorted((a, b) => a - b))}`,
-  }
   const past = plan.forwards
     .filter(({ proto }) => proto === 'tcp')
     .flatMap((forward) =>
@@ -139,10 +133,17 @@ function redirected(plan: SubnetPlan): string[] {
       FAMILIES.flatMap((family) => {
         const listener = plan.listeners[kind]
         if (listener === undefined || !takesFamily(listener, family)) return []
-        return [`${ip(family)} saddr @${subnetSet(family)} ${matches[kind]} ${destinationOf(listener.at, family)}`]
+        return [`${ip(family)} saddr @${subnetSet(family)} ${TAKES[kind]} ${destinationOf(listener.at, family)}`]
       }),
     ),
   ])
+}
+
+/** Where `tcp` alone is there, 80 and 443 are still not its: they would be judged otherwise than on a host with all three. */
+const TAKES: Readonly<Record<TransparentKind, string>> = {
+  tls: 'tcp dport 443',
+  http: 'tcp dport 80',
+  tcp: 'tcp dport != { 80, 443 }',
 }
 
 /** A listener on one address is led to by that; one on all of them by whichever the packet came in at. */

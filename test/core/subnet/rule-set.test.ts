@@ -34,22 +34,6 @@ describe('the rules of a host', () => {
     expect(ruleSet(one)).toBe(ruleSet(other))
   })
 
-  it('lead a port to the listener for what the policy says it carries; where entries disagree, to `tcp`', () => {
-    const { ports } = planOf({
-      subnet: { ranges: ['10.0.1.0/24'] },
-      rules: [
-        { name: 'tls', hosts: ['a.test'], ports: [8443, 443] },
-        { name: 'http', hosts: ['a.test'], ports: [8080], protocol: 'http' },
-        { name: 'any', hosts: ['a.test'], ports: [18881], protocol: 'any' },
-        { name: 'tls-here', hosts: ['a.test'], ports: [9000] },
-        { name: 'http-there', hosts: ['b.test'], ports: [9000], protocol: 'http' },
-        { name: 'not-on-443', hosts: ['b.test'], ports: [443], protocol: 'any' },
-        { name: 'denied', hosts: ['c.test'], ports: [7000], action: 'deny' },
-      ],
-    })
-    expect(ports).toEqual({ tls: [443, 8443], http: [80, 8080] })
-  })
-
   it('have no way to the Azure host, whatever an exception says', () => {
     const text = ruleSet(
       planOf({

@@ -15,10 +15,6 @@ export const GOLDEN: readonly (PlanInput & { readonly name: string })[] = [
       ],
     },
     listeners: DUAL_LISTENERS,
-    rules: [
-      { name: 'tls-elsewhere', hosts: ['a.example.com'], ports: [8443] },
-      { name: 'http-elsewhere', hosts: ['a.example.com'], ports: [8080], protocol: 'http' },
-    ],
   },
   {
     name: 'others-left-and-listeners-on-one-address',
