@@ -64,6 +64,7 @@ describe('the published config schema', () => {
     'pins-that-lead-nowhere',
     'rules-at-odds-with-themselves',
     'rules-by-address',
+    'subnet-exceptions-that-cannot-be',
     'unknown-edition',
     'unknown-feature',
   ]
