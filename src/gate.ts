@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import { getSystemErrorName } from 'node:util'
+import type { ClientAddresses } from './core/config/listen.ts'
 import type { Config, Limits } from './core/config.ts'
 import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
 import type { Policy } from './core/policy/policy.ts'
@@ -9,7 +10,7 @@ import { Dialer } from './io/proxy/dial.ts'
 import { Exchanges } from './io/proxy/exchanges.ts'
 import { Forwarder } from './io/proxy/forward.ts'
 import type { Generation } from './io/proxy/generation.ts'
-import { ProxyListener } from './io/proxy/listener.ts'
+import { ClientListeners } from './io/proxy/listeners.ts'
 import { OriginPool, type PoolLimits } from './io/proxy/origin-pool.ts'
 import { isListener } from './io/proxy/own-listener.ts'
 import type { ProxyContext } from './io/proxy/proxy-context.ts'
@@ -17,6 +18,7 @@ import { recheckTunnels } from './io/proxy/recheck.ts'
 import { Resolver, type ResolverOptions } from './io/proxy/resolver.ts'
 import { Tunnels } from './io/proxy/tunnels.ts'
 import { chooseRelay } from './io/relay/choose-relay.ts'
+import { loadReadOriginal, type ReadOriginal } from './io/relay/original-destination.ts'
 import type { Relay, RelayKind } from './io/relay/relay.ts'
 import type { AuditSink } from './io/telemetry/audit-log.ts'
 import type { Logger } from './io/telemetry/log.ts'
@@ -68,10 +70,10 @@ export class Gate {
   readonly #pool: OriginPool
   readonly #admission: Admission
   readonly #relay: Relay
-  readonly #proxy: ProxyListener
+  readonly #clients: ClientListeners
   readonly #stalls: StallWatch
   #connections: number | undefined
-  #bound: ListenAddress | undefined
+  #bound: ClientAddresses | undefined
   #refusesNew = false
 
   constructor({
@@ -103,19 +105,19 @@ export class Gate {
     })
     this.#admission = admission
     this.#relay = chooseRelay(config.relay, {
-      onTaken: (tunnels) => this.#proxy.handedOver(tunnels),
+      onTaken: (tunnels) => this.#clients.handedOver(tunnels),
       onTrouble: (errno) => log.error({ errno: getSystemErrorName(-errno) }, 'the kernel relay had to give a tunnel up'),
       onStandIn: (because) => log.warn({ because }, 'no kernel relay; the portable relay runs'),
     })
     this.#stalls = new StallWatch({ limitMs: () => this.#generation.config.limits.eventLoopStallMs, metrics, log })
     metrics.buildInfo.set({ version: VERSION, node: process.version, relay: this.#relay.kind }, 1)
     const context = this.#context(via)
-    this.#proxy = new ProxyListener('proxy', context, new Forwarder(context, this.#pool), this.#limits())
+    this.#clients = new ClientListeners(config, context, new Forwarder(context, this.#pool), this.#limits(), readOriginal)
   }
 
   /** Binds; throws what the system says. */
-  async start(address: ListenAddress): Promise<ListenAddress> {
-    this.#bound = await this.#proxy.start(address)
+  async start(addresses: ClientAddresses): Promise<ClientAddresses> {
+    this.#bound = await this.#clients.start(addresses)
     this.#stalls.start()
     return this.#bound
   }
@@ -124,7 +126,7 @@ export class Gate {
   adopt(before: Generation): void {
     const generation = this.#generation
     const { config } = generation
-    this.#proxy.limit(this.#limits())
+    this.#clients.limit(this.#limits())
     this.#telemetry.configure(telemetrySettings(this.#settings.settings))
     if (JSON.stringify(before.config.dns) !== JSON.stringify(config.dns))
       this.#resolver.reconfigure(this.#resolverOptions(config))
@@ -135,17 +137,17 @@ export class Gate {
 
   /** Calls back after each client connection that is accepted. */
   onConnection(callback: () => void): void {
-    this.#proxy.onConnection(callback)
+    this.#clients.onConnection(callback)
   }
 
   /** Takes so many client connections from now on; those there are stay. */
   limitConnections(connections: number): void {
     this.#connections = connections
-    this.#proxy.limit(this.#limits())
+    this.#clients.limit(this.#limits())
   }
 
   get connections(): number {
-    return this.#proxy.connections
+    return this.#clients.connections
   }
 
   /** What moves the bytes of tunnels. */
@@ -169,7 +171,7 @@ export class Gate {
   /** Stops listening, and refuses what still comes on connections there are. */
   refuseNew(): WorkLeft {
     this.#refusesNew = true
-    this.#proxy.stop()
+    this.#clients.stop()
     return { tunnels: this.tunnels.size, requests: this.#exchanges.size }
   }
 
@@ -185,7 +187,7 @@ export class Gate {
     this.tunnels.endAll('drain')
     await Promise.race([this.tunnels.empty(), wait(CLOSE_MS)])
     this.#relay.close()
-    this.#proxy.destroy()
+    this.#clients.destroy()
     // What was under way learns of its end from its sockets, and leaves its line in the audit log then.
     await Promise.race([this.#exchanges.settled(), wait(CLOSE_MS)])
     this.#pool.retire(0)
@@ -197,7 +199,7 @@ export class Gate {
   }
 
   #listeners(): readonly ListenAddress[] {
-    return this.#bound === undefined ? this.#ownListeners() : [this.#bound, ...this.#ownListeners()]
+    return [...Object.values(this.#bound ?? {}), ...this.#ownListeners()]
   }
 
   #limits(): Limits {
@@ -265,6 +267,13 @@ export class Gate {
       mustWaitForAudit: () => this.#generation.config.audit.onFailure === 'deny' && !this.#audit.isWritable,
     }
   }
+}
+
+/** Throws where the kernel cannot be asked: a transparent listener would not know where anybody was going. */
+function readOriginal(): ReadOriginal {
+  const read = loadReadOriginal()
+  if (read.ok) return read.value
+  throw new Error(`\`listen.transparent\` needs the kernel relay's addon, whatever \`relay\` says: ${read.error}`)
 }
 
 /** Where names have fixed addresses: everywhere but in tests. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
+import { type ClientAddresses, clientAddresses } from './core/config/listen.ts'
 import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
 import { Ending } from './ending.ts'
 import { countAdmission, Gate, HOSTS_FILE } from './gate.ts'
@@ -27,8 +28,7 @@ export interface GatewayOptions extends Settings {
 }
 
 /** Where the gateway listens; port 0 has become a real one. */
-export interface BoundAddresses {
-  readonly proxy: ListenAddress
+export type BoundAddresses = ClientAddresses & {
   readonly metrics: ListenAddress
   readonly admin: ListenAddress
 }
@@ -126,8 +126,8 @@ export class Gateway implements RunningGateway {
       await this.#audit.open()
       const metrics = await this.#services.metrics.start(listen.metrics)
       const admin = await this.#services.admin.start(listen.admin)
-      const proxy = await this.#gate.start(listen.proxy)
-      this.#bound = { proxy, metrics, admin }
+      const clients = await this.#gate.start(clientAddresses(listen))
+      this.#bound = { ...clients, metrics, admin }
       this.#dropped.start()
       this.#ending.begin()
       return this.#bound

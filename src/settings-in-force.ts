@@ -167,7 +167,7 @@ export class SettingsInForce {
 /** Keys that are read once, at start: those that changed now, and those that wait already. */
 function restartRequired(before: Config, after: Config, waiting: readonly string[]): string[] {
   const changed = [
-    ...Object.keys(after.listen).map(
+    ...[...new Set([...Object.keys(before.listen), ...Object.keys(after.listen)])].map(
       (name) => [`listen.${name}`, (config: Config) => Object.entries(config.listen).find(([key]) => key === name)] as const,
     ),
     ['workers', (config: Config) => config.workers] as const,

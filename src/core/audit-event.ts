@@ -39,6 +39,7 @@ export const auditEventSchema = z.strictObject({
   hint: text('what would allow it'),
   detail: text('what exactly was wrong'),
   address: text('address and port dialled'),
+  original: text('address and port that the client was connecting to, on a transparent listener'),
   bytesUp: number('bytes sent to the origin'),
   bytesDown: number('bytes received from the origin'),
   durationMs: number('from the head of the request to the end'),

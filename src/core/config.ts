@@ -9,6 +9,7 @@ import { limits } from './config/limits.ts'
 import { listen } from './config/listen.ts'
 import { ruleSchema } from './config/rules.ts'
 import { subnet } from './config/subnet.ts'
+import { transparent } from './config/transparent.ts'
 import { workspace } from './config/workspace.ts'
 import { MODES } from './policy/enforce.ts'
 import { CLOUDS } from './policy/entry.ts'
@@ -29,6 +30,7 @@ export const configSchema = z.strictObject({
   workspace,
   mode: z.enum(MODES).default('enforce').describe('`report` lets would-be denials through, logged and counted'),
   listen,
+  transparent,
   clients,
   rules: z.array(ruleSchema).prefault([]).describe('what the operator adds to the documented allowlist, or takes from it'),
   include: z

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
+import { type ClientAddresses, clientAddresses } from '../core/config/listen.ts'
 import type { ListenAddress } from '../core/listen-address.ts'
 import { Ending } from '../ending.ts'
 import { type BoundAddresses, newVia, type RunningGateway, shownListeners } from '../gateway.ts'
@@ -63,8 +64,8 @@ export class Primary implements RunningGateway {
   readonly #pseudonymKey = randomBytes(32).toString('hex')
   #bound: BoundAddresses | undefined
   /** Where workers are to listen, and where that is. */
-  #listen: ListenAddress
-  #proxy: ListenAddress | undefined
+  #listen: ClientAddresses
+  #clients: ClientAddresses | undefined
   /** What moves the bytes of tunnels in the worker that started last. */
   #relay: RelayKind | undefined
   #reloading: Promise<ReloadReport> | undefined
@@ -79,7 +80,7 @@ export class Primary implements RunningGateway {
     const metrics = this.#metrics
     metrics.countLogLosses(logDropped)
     this.#settings = new SettingsInForce(settings, metrics, log)
-    this.#listen = settings.config.listen.proxy
+    this.#listen = clientAddresses(settings.config.listen)
     const config = () => this.#settings.generation.config
     this.#audit = new AuditLog({
       ...this.#auditSettings(config().audit, workers),
@@ -105,8 +106,8 @@ export class Primary implements RunningGateway {
       introduction: (worker) => this.#introduction(worker),
       untilQuiet: async () => this.#reloading,
       onMessage: (worker, message) => this.#onMessage(worker, message),
-      onServing: (proxy, relay) => {
-        this.#proxy = proxy
+      onServing: (bound, relay) => {
+        this.#clients = bound
         this.#relay = relay
       },
       onEnded: (worker) => this.#onEnded(worker),
@@ -155,9 +156,9 @@ export class Primary implements RunningGateway {
       await this.#audit.open()
       const metrics = await this.#services.metrics.start(listen.metrics)
       const admin = await this.#services.admin.start(listen.admin)
-      this.#bound = { metrics, admin, proxy: listen.proxy }
+      this.#bound = { ...this.#listen, metrics, admin }
       await this.#crew.start()
-      this.#bound = { metrics, admin, proxy: this.#proxy ?? listen.proxy }
+      this.#bound = { ...(this.#clients ?? this.#listen), metrics, admin }
       this.#asking = setInterval(() => {
         this.#desk.look()
         void this.#view.look()
@@ -290,7 +291,7 @@ export class Primary implements RunningGateway {
     this.#desk.forget(worker.id)
     this.#view.forget(worker.id)
     // With the last worker Node closes the socket: the next one binds the port that clients know, also where any was taken.
-    if (this.#crew.workers.length === 0) this.#listen = this.#proxy ?? this.#listen
+    if (this.#crew.workers.length === 0) this.#listen = this.#clients ?? this.#listen
   }
 
   #introduction(worker: number): ToWorker {

@@ -86,10 +86,10 @@ class Worker {
       if (!loaded.ok) throw new Error(loaded.error)
       const serving = assemble(start, loaded.value, log)
       serving.metrics.countLogLosses(dropped)
-      const proxy = await serving.gate.start(start.listen)
+      const bound = await serving.gate.start(start.listen)
       this.#serving = serving
       setInterval(() => this.#giveBackIdle(), GIVE_BACK_MS).unref()
-      send({ kind: 'serving', proxy, relay: serving.gate.relay })
+      send({ kind: 'serving', bound, relay: serving.gate.relay })
     } catch (error) {
       send({ kind: 'start_failed', message: error instanceof Error ? error.message : String(error) })
     }

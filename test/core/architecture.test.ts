@@ -40,6 +40,21 @@ const PARTS: Readonly<Record<string, Part>> = {
     mayUse: ['base', 'names', 'policy', 'settings'],
     why: 'the rules of a host are the same text for the same config, whoever applies them',
   },
+  export: {
+    files: /^src\/core\/export\//,
+    mayUse: ['base', 'names', 'policy'],
+    why: 'what other firewalls are told is the policy in their words, the same bytes for the same policy',
+  },
+  import: {
+    files: /^src\/core\/import\//,
+    mayUse: ['base', 'names', 'policy', 'settings'],
+    why: "what another proxy's file says becomes rules in the words of the config, and nothing else",
+  },
+  azure: {
+    files: /^src\/core\/azure\//,
+    mayUse: ['base', 'names', 'policy'],
+    why: 'what Azure prints is read here and nowhere else',
+  },
   wire: {
     files: /^src\/core\/wire\//,
     mayUse: ['base', 'names', 'policy'],
@@ -152,6 +167,9 @@ const PARTS: Readonly<Record<string, Part>> = {
       'base',
       'names',
       'policy',
+      'export',
+      'import',
+      'azure',
       'settings',
       'wire',
       'lru',

@@ -23,12 +23,12 @@ export interface StartOptions {
   /** Another installation than this checkout's. */
   readonly main?: string
   readonly env?: Readonly<Record<string, string>>
-  /** Words that run a program somewhere else, such as in a namespace; signals must reach it. */
-  readonly within?: readonly string[]
   /** Puts something beside the config file before the program starts. */
   readonly prepare?: (folder: string) => void
   /** A program and its arguments that run this one: `['prlimit', '--nofile=64']`. */
   readonly under?: readonly string[]
+  /** The same, where its listeners can be reached only in the same way; signals must reach the program. */
+  readonly within?: readonly string[]
   /** Whether the process log is read. */
   readonly stderr?: 'read' | 'stalled'
 }
@@ -65,23 +65,18 @@ export class ProgramUnderTest {
   readonly #ports = new Map<string, number>()
   readonly #within: readonly string[]
 
-  constructor(yaml: string, options: StartOptions = {}) {
-    const { stdout = 'read', stderr = 'read', main = MAIN, env = {}, prepare, under = [], within = [] } = options
+  constructor(
+    yaml: string,
+    { stdout = 'read', stderr = 'read', main = MAIN, env = {}, prepare, under = [], within = [] }: StartOptions = {},
+  ) {
     if (!existsSync(main)) throw new Error(`${main} is not there: run \`npm run build\` first`)
     this.folder = mkdtempSync(join(tmpdir(), 'sallyport-e2e-'))
     this.configFile = join(this.folder, 'gateway.yaml')
     writeFileSync(this.configFile, `${/^listen:/m.test(yaml) ? '' : FREE_PORTS}${yaml}`)
-    this.#within = within
     prepare?.(this.folder)
-    const [program = process.execPath, ...args] = [
-      ...within,
-      ...under,
-      process.execPath,
-      main,
-      'serve',
-      '--config',
-      this.configFile,
-    ]
+    this.#within = within
+    const words = [...within, ...under, process.execPath, main, 'serve', '--config', this.configFile]
+    const [program = process.execPath, ...args] = words
     const child = spawn(program, args, {
       cwd: this.folder,
       env: bareEnvironment(env),

@@ -1,7 +1,7 @@
 """A TCP client that sends exactly the bytes it is told, run in a namespace by `subnet-lab.ts`.
 
 Arguments: address, port, seconds. Standard input: JSON, a list of steps: {"send": hex}, or {"until": hex} (read until these bytes
-have come). Standard output: JSON, {"received": hex, "end": "eof" | "reset" | "timeout" | "refused"}.
+have come), or {"end": true} (leave). Standard output: JSON, {"received": hex, "end": "eof" | "reset" | "timeout" | "refused" | "open"}.
 """
 
 import json
@@ -30,6 +30,8 @@ try:
         if "send" in step:
             connection.sendall(bytes.fromhex(step["send"]))
             continue
+        if "end" in step:
+            finish("open")
         while bytes.fromhex(step["until"]) not in received:
             chunk = connection.recv(65536)
             if not chunk:

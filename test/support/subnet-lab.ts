@@ -62,10 +62,12 @@ export interface SubnetLabOptions {
 export interface RawOutcome {
   readonly text: string
   readonly bytes: Buffer
-  readonly end: 'eof' | 'reset' | 'timeout' | 'refused'
+  /** `open`: the client left. */
+  readonly end: 'eof' | 'reset' | 'timeout' | 'refused' | 'open'
 }
 
-export type RawStep = { readonly send: string | Uint8Array } | { readonly until: string }
+/** What a raw client does next; after the last step it reads until the other side ends, unless that is to leave. */
+export type RawStep = { readonly send: string | Uint8Array } | { readonly until: string } | { readonly end: true }
 
 const INTERNET = fileURLToPath(new URL('./internet.mjs', import.meta.url))
 const RAW_CLIENT = fileURLToPath(new URL('./raw_client.py', import.meta.url))
@@ -118,6 +120,12 @@ export class SubnetLab {
     return this.#arrivals.filter((arrival) => arrival.what === 'connection' && arrival.to === address).length
   }
 
+  /** Ends a program that serves, so that another can have its listeners. */
+  async end(program: ProgramUnderTest): Promise<void> {
+    this.#programs = this.#programs.filter((one) => one !== program)
+    await program.stop()
+  }
+
   /** The built program, serving in the gateway's namespace; ends with the lab. It asks the internet's name server. */
   async serve(yaml: string): Promise<ProgramUnderTest> {
     const program = await startProgram(yaml, { within: this.gateway.prefix })
@@ -163,7 +171,9 @@ export class SubnetLab {
   /** Exactly these bytes, on a connection from the subnet to that very address. */
   async raw(address: string, port: number, steps: readonly RawStep[], seconds = 5): Promise<RawOutcome> {
     const hex = (text: string | Uint8Array) => Buffer.from(text as string, 'latin1').toString('hex')
-    const input = JSON.stringify(steps.map((step) => ('send' in step ? { send: hex(step.send) } : { until: hex(step.until) })))
+    const input = JSON.stringify(
+      steps.map((step) => ('send' in step ? { send: hex(step.send) } : 'until' in step ? { until: hex(step.until) } : step)),
+    )
     const printed = await this.subnet.must('python3', [RAW_CLIENT, address, String(port), String(seconds)], { input })
     const { received, end } = JSON.parse(printed) as { received: string; end: RawOutcome['end'] }
     const bytes = Buffer.from(received, 'hex')

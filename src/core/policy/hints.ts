@@ -254,6 +254,8 @@ const PLAIN_HINTS: { readonly [R in Denial['reason']]?: string } = {
     'the client must send a server name (SNI); a rule with `protocol: any` lets out one that cannot, and then any name at that address',
   not_tls: 'a tunnel carries TLS unless its rule says `protocol: any` (SSH and the like) or `protocol: http`',
   ech_refused: 'switch ECH off in the client, or set `inspection.ech: pass`',
+  address_mismatch:
+    'the client resolves names elsewhere than the gateway: `dns.servers` can name the same server, and `transparent.mismatch: dial` goes by the gateway alone',
   opening_timeout:
     'the client must begin its TLS handshake in time; where the server speaks first, the rule needs `protocol: any`',
   host_mismatch: 'open a connection of its own for each host',

@@ -54,6 +54,12 @@ export const REASONS = {
     report: 'never',
     means: 'packets that no listener carries and no exception of `subnet.forward` lets through; they get no answer',
   },
+  address_mismatch: {
+    status: 403,
+    class: 'policy',
+    report: 'gateway',
+    means: "the client was connecting to an address that is none of the host's",
+  },
   client_not_allowed: { status: 403, class: 'client', report: 'never', means: 'this client may not use the gateway' },
   credentials_required: { status: 407, class: 'client', report: 'never', means: 'the gateway wants proxy credentials' },
   malformed_request: { status: 400, class: 'wire', report: 'never', means: 'the request is not valid HTTP' },

@@ -10,7 +10,7 @@ import { type FileReads, readNow } from '../file-reads.ts'
 import { type InspectionMaterial, loadInspection } from '../tls/inspection.ts'
 import { type Catalogue, readCatalogue } from './catalogue-files.ts'
 import { type ConfigFiles, readConfigFiles } from './config-files.ts'
-import { checkAgreement, warnAboutAdmin, warnAboutAudit } from './cross-checks.ts'
+import { checkAgreement, warnAboutAdmin, warnAboutAudit, warnAboutTransparent } from './cross-checks.ts'
 import { digest } from './digest.ts'
 import type { LocatedProblem } from './located-problem.ts'
 import { readSource } from './read-source.ts'
@@ -81,6 +81,7 @@ export async function loadConfig(
     ...warnAboutAdmin(config),
     ...warnAboutAudit(config),
     ...warnAboutSubnet(config),
+    ...warnAboutTransparent(config),
     ...lintExpiry(config, new Date().toISOString().slice(0, 10)),
     ...lintInspection(compiled.value.policy, means),
   ]

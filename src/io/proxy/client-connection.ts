@@ -2,6 +2,8 @@ import type { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import type { Authority } from '../../core/names/authority.ts'
 import { type IpAddress, parseIp, unmapped } from '../../core/names/ip.ts'
+import type { OriginalDestination } from '../../core/policy/transparent-target.ts'
+import type { ProxiedPeer } from '../../core/wire/proxy-header.ts'
 import type { Dialled } from './dial.ts'
 import type { Exchange } from './exchange.ts'
 import type { Http1Responder } from './responder.ts'
@@ -26,6 +28,14 @@ export interface PendingRequest {
   readonly responder: Http1Responder
 }
 
+/** What is known of a connection beside its socket. */
+export interface ToldOfConnection {
+  /** Whose it is, as a trusted PROXY header says. */
+  readonly source?: ProxiedPeer | undefined
+  /** Where it was going before it was redirected here. */
+  readonly original?: OriginalDestination | undefined
+}
+
 /** One client connection on a listener, or what was found inside one. */
 export class ClientConnection {
   /** Where answers go: the TCP connection, or the TLS inside it. */
@@ -35,6 +45,8 @@ export class ClientConnection {
   readonly client: IpAddress
   readonly clientPort: number
   readonly session: HttpSession | undefined
+  /** On a transparent listener: where the client was going. */
+  readonly original: OriginalDestination | undefined
   /** Requests whose answers are not finished, in the order they came. */
   readonly requests = new Set<PendingRequest>()
   /** The request read last; its body may still be arriving, even after its answer. */
@@ -46,14 +58,16 @@ export class ClientConnection {
     socket: Socket,
     listener: string,
     outer?: { readonly connection: ClientConnection; readonly session: HttpSession },
+    told: ToldOfConnection = {},
   ) {
     this.socket = socket
     this.listener = listener
     this.session = outer?.session
-    const address = outer?.connection.client ?? parseIp(socket.remoteAddress?.replace(/%.*$/, '') ?? '')
+    this.original = told.original
+    const address = outer?.connection.client ?? told.source?.address ?? parseIp(socket.remoteAddress?.replace(/%.*$/, '') ?? '')
     // A peer that has gone before it was accepted has no address; it matches no range that anybody would allow.
     this.client = unmapped(address ?? NO_ADDRESS)
-    this.clientPort = outer?.connection.clientPort ?? socket.remotePort ?? 0
+    this.clientPort = outer?.connection.clientPort ?? told.source?.port ?? socket.remotePort ?? 0
   }
 
   /** The relay has the socket: nobody gets at it through this record, and it need not be kept for as long as the tunnel is. */

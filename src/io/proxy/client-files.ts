@@ -10,7 +10,13 @@ import type { ProxyContext } from './proxy-context.ts'
  * `http://GATEWAY:3128/ca.pem`. Any other is judged like all requests.
  */
 export function asksForFile({ connection, generation }: Exchange, head: RequestHead): boolean {
-  if (connection.session !== undefined || head.target !== '/ca.pem' || !READING.includes(head.method)) return false
+  if (
+    connection.session !== undefined ||
+    connection.original !== undefined ||
+    head.target !== '/ca.pem' ||
+    !READING.includes(head.method)
+  )
+    return false
   return generation.config.clients.files.includes('ca.pem')
 }
 

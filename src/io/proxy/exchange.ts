@@ -51,6 +51,8 @@ export class Exchange {
   /** What report mode let pass. */
   wouldDeny: Denial | undefined
   address: { readonly ip: IpAddress; readonly port: number } | undefined
+  /** What there is to say of a request that is served. */
+  note: string | undefined
   #hint: Hint | undefined
   #counted = false
   #settled = false
@@ -109,7 +111,7 @@ export class Exchange {
     if (limit !== undefined) this.#telemetry.hit(limit)
     this.#telemetry.countBytes(this.entry?.id, relayed.bytesUp, relayed.bytesDown)
     const { wouldDeny } = this
-    this.#write(wouldDeny === undefined ? 'allow' : 'would_deny', wouldDeny?.reason, undefined, relayed)
+    this.#write(wouldDeny === undefined ? 'allow' : 'would_deny', wouldDeny?.reason, this.note, relayed)
   }
 
   /** Records a tunnel that was allowed and whose client did not finish its handshake with us. */
@@ -149,6 +151,7 @@ export class Exchange {
     this.#settled = true
     const { policy, config } = this.generation
     const { parent, kind, connection, method, target, entry, address, serverName } = this
+    const { original } = connection
     // What is undefined is left out of the line.
     const line: FullAuditEvent = {
       time: new Date().toISOString(),
@@ -170,6 +173,7 @@ export class Exchange {
       hint: this.#hint?.text,
       detail,
       address: address && formatAuthority({ host: addressHost(address.ip), port: address.port }),
+      original: original && formatAuthority({ host: addressHost(original.address), port: original.port }),
       bytesUp: relayed.bytesUp,
       bytesDown: relayed.bytesDown,
       endedBy: relayed.endedBy,

@@ -4,6 +4,7 @@ import httpProxy from 'http-proxy'
 import { parseIp } from '../../core/names/ip.ts'
 import { type Field, requestFields, responseFields } from '../../core/wire/fields.ts'
 import type { RequestHead } from '../../core/wire/request-head.ts'
+import { claimOf } from './claim.ts'
 import { Caller, type Destination } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { type ForwardPlan, planForward } from './forward-plan.ts'
@@ -77,7 +78,10 @@ export class Forwarder {
     const { authority } = plan.value
     const { dialer } = this.#context
     const deadline = dialer.deadline()
-    const located = await dialer.locate({ policy: exchange.generation.policy, ...authority, entry: exchange.entry }, deadline)
+    // What was judged: the host that the origin is told, or the address that the client was connecting to.
+    const { target = authority, entry, generation } = exchange
+    const claim = claimOf(this.#context, exchange)
+    const located = await dialer.locate({ policy: generation.policy, ...target, entry, claim }, deadline)
     if (!located.ok) return refuse(request, located.error)
     await this.#send(request, plan.value, located.value, deadline)
   }

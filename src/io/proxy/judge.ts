@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http'
+import type { Hostname } from '../../core/names/hostname.ts'
 import { decide, type EgressRequest } from '../../core/policy/decide.ts'
 import { enforce, type Ruling } from '../../core/policy/enforce.ts'
+import { type OriginalDestination, transparentTarget } from '../../core/policy/transparent-target.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import {
   type BodyFraming,
@@ -65,4 +67,20 @@ export function rule(exchange: Exchange, request: EgressRequest): Result<Allowed
   if (ruling.verdict === 'deny') return err(ruling)
   exchange.wouldDeny = ruling.wouldDeny
   return ok(ruling)
+}
+
+/**
+ * The same for a connection that was redirected here, by its host's name or by the address it was going to. Notes on the exchange
+ * which of them it is for.
+ */
+export function ruleTransparent(
+  exchange: Exchange,
+  name: Hostname | undefined,
+  original: OriginalDestination,
+  http?: NonNullable<EgressRequest['http']>,
+): Result<Allowed, Refusal> {
+  const { request, byAddress } = transparentTarget(exchange.generation.policy, name, original, http)
+  exchange.target = { host: request.host, port: request.port }
+  if (byAddress && name !== undefined) exchange.note = `allowed by its address; the client names ${name}`
+  return rule(exchange, request)
 }

@@ -14,9 +14,11 @@ import { answerAndClose, endAndLinger } from './closing.ts'
 import { KEEP_ALIVE_PROBE_MS } from './dial.ts'
 import { Exchange } from './exchange.ts'
 import type { Forwarder } from './forward.ts'
+import { type FrontOptions, type FrontParts, openFront } from './front.ts'
 import { Http2Inside } from './http2-inside.ts'
 import { headOf } from './judge.ts'
 import { wireProblemOf } from './parser-error.ts'
+import type { ClientPlaces } from './places.ts'
 import type { ProxyContext } from './proxy-context.ts'
 import { Http1Responder } from './responder.ts'
 import { openTunnel } from './tunnel.ts'
@@ -25,9 +27,14 @@ import { forwardWebSocket } from './websocket.ts'
 /** How often Node looks for heads that are overdue. */
 const HEAD_CHECK_MS = 500
 
+export interface ListenerOptions extends FrontOptions {
+  readonly places: ClientPlaces
+}
+
 /**
  * A listener for explicit proxying: CONNECT, absolute-form HTTP and WebSockets over plain HTTP. Node parses; what it lets
- * through is judged again by `core/wire`, and every connection has a record of its own.
+ * through is judged again by `core/wire`, and every connection has a record of its own. A transparent listener is the same behind
+ * another front.
  */
 export class ProxyListener {
   readonly name: string
@@ -37,11 +44,14 @@ export class ProxyListener {
   #http2: Http2Inside
   /** Every connection that is open, and what is inside one. */
   readonly #connections = new Map<Socket, ClientConnection>()
+  readonly #places: ClientPlaces
+  /** Takes a connection as it comes to the HTTP parser: Node's own way, which it has to be asked for here. */
+  readonly #parser: (this: Server, socket: Socket) => void
+  readonly #front: FrontParts | undefined
   #onConnection: (() => void) | undefined
-  #maxConnections: number
-  #handedOver = 0
+  #accepted = 0
 
-  constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits) {
+  constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits, options: ListenerOptions) {
     this.name = name
     this.#context = context
     this.#forwarder = forwarder
@@ -60,10 +70,15 @@ export class ProxyListener {
     })
     // Node would silently drop the fields past 2,000; ours are counted and refused.
     this.#server.maxHeadersCount = 0
-    this.#maxConnections = limits.connections
-    this.#boundConnections()
     this.#http2 = this.#http2Inside(limits)
+    const [parser] = this.#server.listeners('connection')
+    if (parser === undefined) throw new Error('this Node parses connections in another way')
+    this.#parser = parser as (this: Server, socket: Socket) => void
+    this.#server.off('connection', this.#parser)
+    this.#front = this.#frontOf(options)
     this.#listen()
+    this.#places = options.places
+    this.#places.share({ leave: (places) => this.#leave(places) })
   }
 
   /** Takes other limits from now on; connections there are keep what Node has set for them. */
@@ -72,21 +87,31 @@ export class ProxyListener {
     Object.assign(this.#server, { maxHeaderSize: limits.targetBytes + limits.headBytes })
     this.#server.headersTimeout = limits.headSeconds * 1000
     this.#server.keepAliveTimeout = limits.keepAliveSeconds * 1000
-    this.#maxConnections = limits.connections
-    this.#boundConnections()
     this.#http2 = this.#http2Inside(limits)
   }
 
-  /** So many of this listener's connections are tunnels that Node does not see any more; they count all the same. */
-  handedOver(tunnels: number): void {
-    this.#handedOver = tunnels
-    this.#boundConnections()
+  #leave(places: number): void {
+    const most = this.#accepted + places
+    // To Node 20 nought is no bound at all.
+    this.#server.maxConnections = most > 0 ? most : -1
   }
 
-  #boundConnections(): void {
-    const left = this.#maxConnections - this.#handedOver
-    // To Node 20 nought is no bound at all.
-    this.#server.maxConnections = left > 0 ? left : -1
+  #frontOf({ proxyProtocol, transparent }: FrontOptions): FrontParts | undefined {
+    if (proxyProtocol === undefined && transparent === undefined) return undefined
+    return {
+      proxyProtocol,
+      transparent,
+      context: this.#context,
+      exchange: (connection, kind) => this.#exchange(connection, kind),
+      adopt: (connection) => this.#connections.set(connection.socket, connection),
+      parse: ({ socket }) => this.#parse(socket),
+      serveInside: this.#serveInside,
+      onFault: (error, { socket }, exchange) => {
+        if (exchange === undefined) this.#context.log.error({ listener: this.name, err: error }, 'connection handler failed')
+        else this.#fault(error, exchange)
+        socket.destroy()
+      },
+    }
   }
 
   #http2Inside(limits: Limits): Http2Inside {
@@ -101,11 +126,6 @@ export class ProxyListener {
   /** Calls back after each connection that is accepted. */
   onConnection(callback: () => void): void {
     this.#onConnection = callback
-  }
-
-  /** Client connections there are, tunnels among them. */
-  get connections(): number {
-    return this.#connections.size + this.#handedOver
   }
 
   /** Binds; throws what the system says. */
@@ -130,12 +150,7 @@ export class ProxyListener {
 
   #listen(): void {
     const server = this.#server
-    server.on('connection', (socket: Socket) => {
-      // A connection that is given back to the parser comes here once more.
-      if (this.#connections.has(socket)) return
-      this.#own(new ClientConnection(socket, this.name))
-      this.#onConnection?.()
-    })
+    server.on('connection', (socket: Socket) => this.#accept(socket))
     server.on('timeout', (socket: Socket) => this.#onIdle(socket))
     server.on('drop', () => this.#context.telemetry.metrics.limitHits.inc({ limit: 'connections' }))
     server.on('connect', (req: IncomingMessage, socket: Socket, head: Buffer) =>
@@ -148,6 +163,21 @@ export class ProxyListener {
     server.on('checkContinue', (req, res) => this.#guard(req.socket, () => this.#onRequest(req, res, true)))
     server.on('checkExpectation', (req, res) => this.#guard(req.socket, () => this.#onRequest(req, res, false)))
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => this.#onParserError(error, socket))
+  }
+
+  #accept(socket: Socket): void {
+    this.#accepted++
+    this.#places.take()
+    socket.once('close', () => {
+      this.#accepted--
+      this.#places.giveBack()
+    })
+    const connection = new ClientConnection(socket, this.name)
+    if (this.#front === undefined) this.#parser.call(this.#server, socket)
+    this.#own(connection)
+    this.#onConnection?.()
+    const front = this.#front
+    if (front !== undefined) this.#guard(socket, () => openFront(front, connection))
   }
 
   /** Nothing came in `keepAliveSeconds`, or in the time that the new owner of a connection has set. */
@@ -263,9 +293,9 @@ export class ProxyListener {
     else this.#parse(socket)
   }
 
-  /** Gives a connection that was taken from the HTTP parser back to it. */
+  /** Gives a connection to the HTTP parser, or back to it. */
   #parse(socket: Socket): void {
-    this.#server.emit('connection', socket)
+    this.#parser.call(this.#server, socket)
     // It was paused while nobody owned its bytes, and a new listener alone does not undo that.
     socket.resume()
   }
@@ -342,6 +372,7 @@ function destroyThis(this: Socket): void {
 }
 
 /** Of an ordinary request on the connection. */
-function kindOf({ session }: ClientConnection): RequestKind {
+function kindOf({ session, original }: ClientConnection): RequestKind {
+  if (original !== undefined) return 'transparent'
   return session?.scheme === 'https' ? 'inspected' : 'forward'
 }

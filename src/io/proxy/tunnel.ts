@@ -10,13 +10,14 @@ import { breakOff } from '../relay/reset.ts'
 import type { Inspection } from '../tls/inspection.ts'
 import { type ClientHandshakeCause, interceptTls } from '../tls/intercept.ts'
 import { CarriedTunnel } from './carried-tunnel.ts'
+import { claimOf } from './claim.ts'
 import { ClientConnection, type HttpSession } from './client-connection.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
 import { Caller, type Dialled } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { HeldBytes } from './held-bytes.ts'
 import { type Allowed, admit, headOf, judgeHead, rule } from './judge.ts'
-import { type OpeningVerdict, TlsOpening } from './opening.ts'
+import { type OpeningVerdict, TlsOpening, type TunnelOpening } from './opening.ts'
 import type { ProxyContext } from './proxy-context.ts'
 import { TunnelDeadlines } from './tunnel-deadlines.ts'
 
@@ -33,6 +34,24 @@ const LOOK_AT_CERTIFICATE_MS = 2_000
 
 /** Takes a connection that carries HTTP in sight: plain, or out of TLS that was ended here. */
 export type ServeHttp = (connection: ClientConnection) => void
+
+/** The client's side of a tunnel that is not open yet: what it is told. */
+export interface TunnelFront {
+  /** The origin is connected. */
+  established(): void
+  /** Ends the connection, with what the client can read of a refusal. Nobody holds its bytes any more. */
+  refuse(refusal: Refusal, held: Buffer): void
+}
+
+/** A tunnel that policy allows, as far as that can be told before its origin is connected. */
+export interface TunnelStart {
+  readonly ruling: Allowed
+  readonly held: HeldBytes
+  readonly front: TunnelFront
+  /** Absent where nothing inside is judged. */
+  readonly opening: TunnelOpening | undefined
+  readonly serveHttp: ServeHttp
+}
 
 /**
  * The life of a CONNECT: judge, resolve, vet, dial, and only then the 200; then nothing flows either way until the opening is
@@ -69,14 +88,27 @@ export async function openTunnel(
   if (place instanceof Promise) hold()
   const full = place instanceof Promise ? await place : place
   if (full !== undefined) return refuse({ reason: full })
-  const endsTls = ruling.value.inspect && ruling.value.protocol === 'tls'
+  const front: TunnelFront = { established: () => socket.write(ESTABLISHED), refuse }
+  const opening = openingOf(exchange, ruling.value, hold())
+  await carryTunnel(context, exchange, { ruling: ruling.value, held: hold(), front, opening, serveHttp })
+}
+
+function openingOf({ target, generation }: Exchange, { protocol, byAddress }: Allowed, held: HeldBytes): TlsOpening | undefined {
+  if (target === undefined || protocol !== 'tls') return undefined
+  return new TlsOpening(held, (hello) => judgeHello(hello, target, generation.config.inspection.ech, byAddress))
+}
+
+/** Opens a tunnel that has its place, and gives the place back. */
+export async function carryTunnel(context: ProxyContext, exchange: Exchange, start: TunnelStart): Promise<void> {
+  const { ruling, front, held } = start
+  const { client } = exchange.connection
+  const endsTls = ruling.inspect && ruling.protocol === 'tls'
   const roomInside = !endsTls || context.admission.takeInspected()
-  if (roomInside instanceof Promise) hold()
   if (!(roomInside instanceof Promise ? await roomInside : roomInside)) {
     context.admission.releaseTunnel(client.text)
-    return refuse(INSPECTION_FULL)
+    return front.refuse(INSPECTION_FULL, held.release())
   }
-  const tunnel = new Tunnel(context, exchange, ruling.value, hold(), serveHttp)
+  const tunnel = new Tunnel(context, exchange, start)
   try {
     await tunnel.open()
   } finally {
@@ -97,7 +129,9 @@ function judgeConnect(exchange: Exchange, req: IncomingMessage): Result<Allowed,
   if (target.form !== 'authority') return err({ reason: 'malformed_request', detail: 'CONNECT without an authority' })
   exchange.target = target.authority
   // A CONNECT inside a tunnel would be a second, unjudged way out of it.
-  if (exchange.connection.session !== undefined) return err({ reason: 'method_not_listed', detail: 'CONNECT inside a tunnel' })
+  const { session, original } = exchange.connection
+  if (session !== undefined) return err({ reason: 'method_not_listed', detail: 'CONNECT inside a tunnel' })
+  if (original !== undefined) return err({ reason: 'method_not_listed', detail: 'CONNECT to no proxy' })
   return rule(exchange, target.authority)
 }
 
@@ -108,26 +142,23 @@ class Tunnel {
   readonly #ruling: Allowed
   readonly #held: HeldBytes
   readonly #socket: Socket
-  readonly #opening: TlsOpening | undefined
+  readonly #opening: TunnelOpening | undefined
+  readonly #front: TunnelFront
   readonly #serveHttp: ServeHttp
   /** Report mode let an opening through that cannot be looked into. */
   #passesUnseen = false
   /** The relay has it, and its end is seen to. */
   isCarried = false
 
-  constructor(context: ProxyContext, exchange: Exchange, ruling: Allowed, held: HeldBytes, serveHttp: ServeHttp) {
+  constructor(context: ProxyContext, exchange: Exchange, { ruling, held, front, opening, serveHttp }: TunnelStart) {
     this.#context = context
     this.#exchange = exchange
     this.#ruling = ruling
     this.#held = held
+    this.#front = front
+    this.#opening = opening
     this.#serveHttp = serveHttp
     this.#socket = exchange.connection.socket
-    const { target, generation } = exchange
-    if (target !== undefined && ruling.protocol === 'tls') {
-      this.#opening = new TlsOpening(held, (hello) =>
-        judgeHello(hello, target, generation.config.inspection.ech, ruling.byAddress),
-      )
-    }
   }
 
   async open(): Promise<void> {
@@ -136,7 +167,7 @@ class Tunnel {
     const dialled = await this.#dial()
     if (dialled === undefined) return
     if (this.#refusedEarly()) return void dialled.socket.destroy()
-    this.#socket.write(ESTABLISHED)
+    this.#front.established()
     this.#context.telemetry.metrics.setupSeconds.observe(this.#exchange.elapsedMs / 1000)
     if (this.#opening === undefined) {
       this.#exchange.allowed()
@@ -157,8 +188,7 @@ class Tunnel {
     if (verdict === undefined || verdict.kind === 'timeout' || verdict.kind === 'closed') return false
     const denial = this.#denialOf(verdict)
     if (denial === undefined) return false
-    this.#held.release()
-    answerAndClose(this.#socket, this.#exchange.refuse(denial))
+    this.#front.refuse(denial, this.#held.release())
     return true
   }
 
@@ -196,7 +226,11 @@ class Tunnel {
     if (target === undefined) throw new Error('a tunnel without a target')
     const caller = new Caller()
     this.#held.onGone(() => caller.leave())
-    const dialled = await this.#context.dialer.dial({ policy: generation.policy, ...target, entry: this.#ruling.entry }, caller)
+    const claim = claimOf(this.#context, this.#exchange)
+    const dialled = await this.#context.dialer.dial(
+      { policy: generation.policy, ...target, entry: this.#ruling.entry, claim },
+      caller,
+    )
     this.#held.onGone(undefined)
     if (this.#socket.destroyed) {
       if (dialled.ok) dialled.value.socket.destroy()
@@ -204,8 +238,7 @@ class Tunnel {
       return undefined
     }
     if (!dialled.ok) {
-      this.#held.release()
-      answerAndClose(this.#socket, this.#exchange.refuse(dialled.error))
+      this.#front.refuse(dialled.error, this.#held.release())
       return undefined
     }
     this.#exchange.address = { ip: dialled.value.address, port: dialled.value.port }

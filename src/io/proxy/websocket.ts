@@ -4,6 +4,7 @@ import { parseIp } from '../../core/names/ip.ts'
 import { type Field, requestFields, responseFields } from '../../core/wire/fields.ts'
 import { breakOff } from '../relay/reset.ts'
 import { CarriedTunnel } from './carried-tunnel.ts'
+import { claimOf } from './claim.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
 import { Caller } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
@@ -67,7 +68,10 @@ async function dial(context: ProxyContext, exchange: Exchange): Promise<Socket |
   const { connection, generation, target, entry } = exchange
   if (target === undefined) throw new Error('a WebSocket without a target')
   const deadline = context.dialer.deadline()
-  const located = await context.dialer.locate({ policy: generation.policy, ...target, entry }, deadline)
+  const located = await context.dialer.locate(
+    { policy: generation.policy, ...target, entry, claim: claimOf(context, exchange) },
+    deadline,
+  )
   if (!located.ok) return located.error
   const caller = new Caller()
   const onClose = () => caller.leave()

@@ -103,10 +103,18 @@ export class Metrics {
   readonly tunnelsOpen = this.#gauge('tunnels_open', 'Tunnels open now')
   readonly tunnelsLimit = this.#gauge('tunnels_limit', 'Tunnels that may be open at once')
   readonly tunnelBytes = this.#counter('tunnel_bytes_total', 'Bytes relayed through tunnels', ['direction'])
-  readonly setupSeconds = this.#histogram('setup_duration_seconds', 'From the head of a CONNECT to its 200')
+  readonly setupSeconds = this.#histogram(
+    'setup_duration_seconds',
+    'From the head of a CONNECT to its 200, or from the opening of a redirected connection until its origin is connected',
+  )
   readonly dialSeconds = this.#histogram('dial_duration_seconds', 'Resolving and connecting', ['outcome'])
   readonly dnsLookups = this.#counter('dns_lookups_total', 'Names resolved', ['outcome'])
   readonly limitHits = this.#counter('limit_hits_total', 'Work that reached a limit or deadline', ['limit'])
+  readonly transparentMismatches = this.#counter(
+    'transparent_mismatches_total',
+    "Redirected requests whose client was connecting to none of its host's addresses",
+    ['outcome'],
+  )
   readonly originConnectionsIdle = this.#gauge('origin_connections_idle', 'Origin connections that are kept between two requests')
   readonly eventLoopStalls = this.#counter(
     'event_loop_stalls_total',
@@ -162,6 +170,7 @@ export class Metrics {
       this.certificateCacheHits,
     ])
       counter.inc(0)
+    for (const outcome of ['dialled', 'refused']) this.transparentMismatches.inc({ outcome }, 0)
     this.auditWritable.set(1)
     for (const limit of LIMIT_LABELS) this.limitHits.inc({ limit }, 0)
     for (const direction of ['up', 'down']) this.tunnelBytes.inc({ direction }, 0)

@@ -48,7 +48,7 @@ describe('a file that cannot be read', () => {
 
   it('is one error when it is too large, and never read whole', async () => {
     const file = written(`# ${'x'.repeat(CONFIG_BYTES_MAX)}`)
-    expect(await refusals(file)).toEqual([`${name()}: the file is larger than 1048576 bytes, which no config file is`])
+    expect(await refusals(file)).toEqual([`${name()}: the file is larger than 1048576 bytes, which no such file is`])
   })
 
   it('is read at exactly the limit', async () => {
