@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type ClientAddresses, clientAddresses } from '../core/config/listen.ts'
-import type { ListenAddress } from '../core/listen-address.ts'
 import { Ending } from '../ending.ts'
 import { type BoundAddresses, newVia, type RunningGateway, shownListeners } from '../gateway.ts'
 import { createAdminService } from '../io/admin/admin-service.ts'
