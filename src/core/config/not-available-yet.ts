@@ -8,9 +8,4 @@ export const NOT_AVAILABLE_YET: readonly string[] = [
   'rules.*.groups',
   'rules.*.serviceTags',
   'subnet.forward.*.serviceTags',
-  'workspace.aksClusters',
-  'workspace.federationHosts',
-  'workspace.id',
-  'workspace.keyVaults',
-  'workspace.managedStorage',
 ]

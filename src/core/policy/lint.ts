@@ -12,9 +12,10 @@ import type { Policy } from './policy.ts'
 
 /** What is valid and still not what one would expect. */
 export function lintEntries(policy: Policy, config: Config): Problem[] {
+  const unseen = new Set<string>()
   return policy.entries.flatMap((entry) => {
     const path = placeOf(entry, config)
-    return [...lintProtocol(entry, path), ...lintPaths(policy, entry, path), ...lintNetworks(policy, entry, path)]
+    return [...lintProtocol(entry, path, unseen), ...lintPaths(policy, entry, path), ...lintNetworks(policy, entry, path)]
   })
 }
 
@@ -23,7 +24,11 @@ function placeOf(entry: Entry, config: Config): (string | number)[] {
   return ['rules', config.rules.findIndex(({ name }) => `rule/${name}` === entry.id)]
 }
 
-function lintProtocol(entry: Entry, path: (string | number)[]): Problem[] {
+/** @param told hosts and ports that were warned of: two editions may list the same */
+function lintProtocol(entry: Entry, path: (string | number)[], told: Set<string>): Problem[] {
+  const key = entry.patterns.flatMap((pattern) => (pattern.protocol === 'any' ? [unseenKey(pattern)] : [])).join(' ')
+  if (entry.origin === 'catalogue' && told.has(key)) return []
+  told.add(key)
   const ports = new Set<string | number>(
     entry.patterns.flatMap(({ protocol, ports }): readonly (string | number)[] =>
       protocol !== 'any' ? [] : ports === 'any' ? ['*'] : ports,
@@ -36,6 +41,10 @@ function lintProtocol(entry: Entry, path: (string | number)[]): Problem[] {
       `\`${entry.id}\` relays ${ports.size === 1 ? 'port' : 'ports'} ${[...ports].join(', ')} unseen: such a tunnel can carry any name and any protocol`,
     ),
   ]
+}
+
+function unseenKey({ host, ports }: Pattern): string {
+  return `${formatHostPattern(host)}:${ports === 'any' ? '*' : ports.toSorted((a, b) => a - b).join(',')}`
 }
 
 /** A path entry beside an allow for the whole host decides nothing. */
