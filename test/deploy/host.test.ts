@@ -155,17 +155,18 @@ describe('the audit log', () => {
 
 describe('the package for hosts', () => {
   it('runs from anywhere with the Node.js in it', async () => {
-    const packed = await run(join(DEPLOY, 'pack.sh'), [], { deadlineMs: 120_000, env: { HOME: folder } })
+    const packed = await run(join(DEPLOY, 'pack.sh'), [], { deadlineMs: 240_000, env: { HOME: folder } })
     const [file = '', digest = ''] = packed.stdout.split('\n')
     expect(packed.code, packed.stderr).toBe(0)
     try {
       expect(digest).toMatch(/^[0-9a-f]{64}$/)
       const to = join(folder, 'opt')
       await run('mkdir', [to])
-      expect((await run('tar', ['xzf', file, '-C', to, '--strip-components', '1'])).code).toBe(0)
+      expect((await run('tar', ['xzf', file, '-C', to, '--strip-components', '1'], { deadlineMs: 60_000 })).code).toBe(0)
       cpSync(join(ROOT, 'config/gateway.yaml'), join(folder, 'shipped.yaml'))
       const { code, stdout, stderr } = await run(join(to, 'bin/sallyport'), ['check', '--config', join(folder, 'shipped.yaml')], {
         cwd: '/',
+        deadlineMs: 60_000,
       })
       expect(code, stdout + stderr).toBe(0)
       expect(readdirSync(join(to, 'deploy/systemd')).toSorted()).toEqual(UNITS)
@@ -174,7 +175,7 @@ describe('the package for hosts', () => {
     } finally {
       rmSync(file, { force: true })
     }
-  }, 180_000)
+  }, 400_000)
 })
 
 function written(name: string, text: string): string {
