@@ -16,11 +16,14 @@ node native/build.mjs --strict >&2
 mkdir -p "$root/bin" "$root/node_modules" "$root/native"
 cp -R dist config deploy package.json CHANGELOG.md "$root/"
 cp -R native/build "$root/native/"
-# What `npm ci --omit=dev` would leave, from what is installed already.
-npm ls --all --omit=dev --parseable | tail -n +2 | sort -u | while read -r folder; do
-  place="$root/${folder#"$(pwd -P)/"}"
-  mkdir -p "$(dirname "$place")"
-  [ -e "$place" ] || cp -RL "$folder" "$place"
+# What `npm ci --omit=dev` would leave, by the lock file, from what is installed already.
+node -e '
+  const { packages } = require("./package-lock.json")
+  for (const [folder, { dev, devOptional }] of Object.entries(packages))
+    if (folder !== "" && !dev && !devOptional && require("node:fs").existsSync(folder)) console.log(folder)
+' | sort | while read -r folder; do
+  mkdir -p "$(dirname "$root/$folder")"
+  [ -e "$root/$folder" ] || cp -RL "$folder" "$root/$folder"
 done
 cp "$(node -p 'process.execPath')" "$root/bin/node"
 cat > "$root/bin/sallyport" <<'SCRIPT'
