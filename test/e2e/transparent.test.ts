@@ -31,6 +31,8 @@ rules:
   - { name: origin, hosts: [origin.test, six.test, down.test], ports: [80, 443, 22, 8445] }
   - { name: opaque, hosts: ["${OPAQUE}"], ports: [22, 443, 7777], protocol: any }
   - { name: literal, hosts: ["${OPAQUE}"], ports: [8443], protocol: tls }
+  - { name: ranges, addresses: ["20.61.0.0/16"], ports: [443, 80] }
+  - { name: no-range, addresses: ["20.61.9.0/24"], action: deny }
   - { name: plain, hosts: ["${OPAQUE}"], ports: [80] }
 ${more}`
 
@@ -45,6 +47,8 @@ describeWith([...NAMESPACE_PROGRAMS, 'curl', 'python3', 'openssl'], () => {
       services: [
         ...addresses.map((address) => ({ kind: 'https', address, port: 443, names }) as const),
         ...addresses.map((address) => ({ kind: 'http', address, port: 80 }) as const),
+        ...['20.61.0.5', '20.61.9.5'].map((address) => ({ kind: 'https', address, port: 443, names }) as const),
+        { kind: 'http', address: '20.61.0.5', port: 80 },
         { kind: 'https', address: OPAQUE, port: 8443, names },
         { kind: 'echo', address: OPAQUE, port: 22, greeting: 'SSH-2.0-lab\r\n' },
         { kind: 'echo', address: OPAQUE, port: 7777 },
@@ -356,6 +360,23 @@ describeWith([...NAMESPACE_PROGRAMS, 'curl', 'python3', 'openssl'], () => {
         expect(connections).toEqual([`${OPAQUE}:443`])
         expect(event).toMatchObject({ event: 'allow', entry: 'rule/opaque', host: OPAQUE, address: `${OPAQUE}:443` })
       }
+    })
+
+    it('may be a range: whatever the name, and nothing in a range that a rule refuses', async () => {
+      for (const [url, body] of [
+        ['https://evil.test/', 'https 20.61.0.5:443 evil.test /\n'],
+        ['https://20.61.0.5/', 'https 20.61.0.5:443 20.61.0.5 /\n'],
+        ['http://evil.test/', 'http 20.61.0.5:80 evil.test /\n'],
+      ] as const) {
+        const there = ['--resolve', 'evil.test:443:20.61.0.5', '--resolve', 'evil.test:80:20.61.0.5']
+        const { result, event } = await since(() => lab.curl('--insecure', ...there, url))
+        expect(result.stdout).toBe(body)
+        expect(event).toMatchObject({ event: 'allow', entry: 'rule/ranges', host: '20.61.0.5' })
+      }
+      const { result, event, connections } = await since(() => lab.curl('--insecure', 'https://20.61.9.5/'))
+      expect(result.code).toBe(35)
+      expect(connections).toEqual([])
+      expect(event).toMatchObject({ reason: 'denied_by_rule', entry: 'rule/no-range' })
     })
 
     it('does not keep an allowed name from its own host', async () => {

@@ -204,6 +204,14 @@ function speed() {
       queries: [{ expr: `sum by (outcome) (${perSecond('sallyport_dns_lookups_total')})`, legend: '{{outcome}}' }],
     }),
     graph({
+      title: 'Redirected requests with another address',
+      description:
+        "Clients of the transparent listeners that were connecting to none of their host's addresses: another DNS, an old answer, or a forged name. `transparent.mismatch` decides between `dialled` and `refused`.",
+      unit: 'ops',
+      width: 12,
+      queries: [{ expr: `sum by (outcome) (${perSecond('sallyport_transparent_mismatches_total')})`, legend: '{{outcome}}' }],
+    }),
+    graph({
       title: 'Event loop lag, 99th percentile',
       description:
         'How late the gateway gets to its work. Past some tens of milliseconds it is out of CPU: more replicas, or more CPU for each.',
