@@ -27,7 +27,7 @@ import type { Logger } from './io/telemetry/log.ts'
 import type { Metrics } from './io/telemetry/metrics.ts'
 import type { RecentDenials } from './io/telemetry/recent-denials.ts'
 import { StallWatch } from './io/telemetry/stall-watch.ts'
-import { Telemetry, type TelemetryObserver } from './io/telemetry/telemetry.ts'
+import { type FullAuditEvent, Telemetry, type TelemetryObserver } from './io/telemetry/telemetry.ts'
 import type { SettingsInForce } from './settings-in-force.ts'
 import { VERSION } from './version.ts'
 
@@ -170,6 +170,11 @@ export class Gate {
 
   get denials(): RecentDenials {
     return this.#telemetry.denials
+  }
+
+  /** Takes a line about something that came as no request. */
+  record(event: FullAuditEvent): void {
+    this.#telemetry.audit(event)
   }
 
   /** Stops listening, and refuses what still comes on connections there are. */

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
 import { type ClientAddresses, clientAddresses } from './core/config/listen.ts'
 import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
 import { Ending } from './ending.ts'
@@ -7,6 +8,7 @@ import { createAdminService } from './io/admin/admin-service.ts'
 import type { HttpService } from './io/admin/http-service.ts'
 import { createMetricsService, type Readiness } from './io/admin/metrics-service.ts'
 import { OwnAdmission } from './io/proxy/admission.ts'
+import { DroppedPackets } from './io/subnet/dropped-packets.ts'
 import { AuditLog } from './io/telemetry/audit-log.ts'
 import { auditTrouble, countAuditLoss, reportAuditError, reportAuditWritable } from './io/telemetry/audit-trouble.ts'
 import type { Logger } from './io/telemetry/log.ts'
@@ -67,6 +69,7 @@ export class Gateway implements RunningGateway {
   readonly #audit: AuditLog
   readonly #gate: Gate
   readonly #services: { readonly metrics: HttpService; readonly admin: HttpService }
+  readonly #dropped: DroppedPackets
   readonly #startedAt = new Date()
   readonly #ending: Ending
   #bound: BoundAddresses | undefined
@@ -94,6 +97,13 @@ export class Gateway implements RunningGateway {
       observer,
       via: newVia(),
       ownListeners: () => (this.#bound === undefined ? [] : [this.#bound.metrics, this.#bound.admin]),
+    })
+    this.#dropped = new DroppedPackets({
+      metrics,
+      config: () => this.#settings.generation.config,
+      policyHash: () => this.#settings.generation.policy.hash,
+      gateway: hostname(),
+      write: (event) => this.#gate.record(event),
     })
     this.#ending = new Ending({
       limits: () => this.#settings.generation.config.limits,
@@ -126,6 +136,7 @@ export class Gateway implements RunningGateway {
       const admin = await this.#services.admin.start(listen.admin)
       const clients = await this.#gate.start(clientAddresses(listen))
       this.#bound = { ...clients, metrics, admin }
+      this.#dropped.start()
       this.#ending.begin()
       return this.#bound
     } catch (error) {
@@ -179,6 +190,7 @@ export class Gateway implements RunningGateway {
   }
 
   async #close(): Promise<void> {
+    this.#dropped.stop()
     await this.#gate.close()
     await this.#settings.closeHooks()
     this.#services.metrics.stop()

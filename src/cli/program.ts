@@ -20,6 +20,7 @@ import { IMPORT_NAMES, type ImportOptions, importRules } from './import.ts'
 import { type InitOptions, init } from './init.ts'
 import type { RoutesOptions } from './routes.ts'
 import { chosenConfig } from './shipped-config.ts'
+import type { SubnetOptions } from './subnet.ts'
 import type { SuggestOptions } from './suggest.ts'
 import { type TestOptions, test } from './test.ts'
 
@@ -181,6 +182,18 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
       const { routes } = await import('./routes.ts')
       settle(await routes(options, io))
     })
+  command('subnet', "print the rules that lead a subnet's traffic through this host, or apply them", EXAMPLES.subnet)
+    .option('--apply', 'put the rules into the kernel, in a table of their own; again and again with the same result')
+    .option('--watch', 'with --apply: stay, put them back when they are gone, keep the addresses of names fresh')
+    .option('--sysctl', 'with --apply: also set what the kernel has to be set to, and say so')
+    .option('--no-resolve', 'with --apply: leave out names, for a boot before there is a network')
+    .option('--remove', 'take the rules away')
+    .option('--check', 'only say what is missing on this host; exit 1 where something is')
+    .option('--azure <form>', "print Azure's side instead: `bicep` or `cli`", nonEmpty)
+    .action(async (options: SubnetOptions) => {
+      const { subnet } = await import('./subnet.ts')
+      settle(await subnet(options, io))
+    })
   command('health', 'ask the running gateway whether it is ready; exit 1 where it is not', EXAMPLES.health).action(
     async (options: HealthOptions) => settle(await health(options, io)),
   )
@@ -288,6 +301,12 @@ const EXAMPLES = {
   doctor: [
     ['sallyport doctor --config gateway.yaml', 'on the gateway itself, before clients ask'],
     ['sallyport doctor --config gateway.yaml --only --host your-storage.blob.core.windows.net', ''],
+  ],
+  subnet: [
+    ['sallyport subnet --config gateway.yaml | less', 'what would be applied'],
+    ['sallyport subnet --config gateway.yaml --apply --watch', 'as root, on the gateway'],
+    ['sallyport subnet --config gateway.yaml --check', 'is everything in place?'],
+    ['sallyport subnet --config gateway.yaml --azure bicep > subnet.bicep', ''],
   ],
   ca: [
     ['sallyport ca init --config gateway.yaml', ''],

@@ -10,6 +10,7 @@ import { limits } from './config/limits.ts'
 import { listen } from './config/listen.ts'
 import { ruleSchema } from './config/rules.ts'
 import { serviceTags } from './config/service-tags.ts'
+import { subnet } from './config/subnet.ts'
 import { transparent } from './config/transparent.ts'
 import { workspace } from './config/workspace.ts'
 import { MODES } from './policy/enforce.ts'
@@ -47,6 +48,7 @@ export const configSchema = z.strictObject({
   dns,
   inspection,
   hooks,
+  subnet,
   admin,
   reload: z
     .strictObject({

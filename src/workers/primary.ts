@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
 import { type ClientAddresses, clientAddresses } from '../core/config/listen.ts'
 import { Ending } from '../ending.ts'
 import { type BoundAddresses, newVia, type RunningGateway, shownListeners } from '../gateway.ts'
@@ -6,8 +7,10 @@ import { createAdminService } from '../io/admin/admin-service.ts'
 import type { HttpService } from '../io/admin/http-service.ts'
 import { createMetricsService, type Readiness } from '../io/admin/metrics-service.ts'
 import type { RelayKind } from '../io/relay/relay.ts'
+import { DroppedPackets } from '../io/subnet/dropped-packets.ts'
 import { AuditLog } from '../io/telemetry/audit-log.ts'
 import { auditTrouble, countAuditLoss, reportAuditError, reportAuditWritable } from '../io/telemetry/audit-trouble.ts'
+import { ClientNames } from '../io/telemetry/client-names.ts'
 import type { Logger } from '../io/telemetry/log.ts'
 import { Metrics } from '../io/telemetry/metrics.ts'
 import { StallWatch } from '../io/telemetry/stall-watch.ts'
@@ -53,6 +56,7 @@ export class Primary implements RunningGateway {
   readonly #view: CrewView
   readonly #services: { readonly metrics: HttpService; readonly admin: HttpService }
   readonly #ending: Ending
+  readonly #dropped: DroppedPackets
   readonly #stalls: StallWatch
   readonly #startedAt = new Date()
   readonly #via = newVia()
@@ -111,6 +115,17 @@ export class Primary implements RunningGateway {
     })
     this.#stalls = new StallWatch({ limitMs: () => config().limits.eventLoopStallMs, metrics, log })
     this.#view = new CrewView(this.#crew, metrics, this.#settings)
+    const clients = new ClientNames(this.#clientPrivacy())
+    this.#dropped = new DroppedPackets({
+      metrics,
+      config,
+      policyHash: () => this.#settings.generation.policy.hash,
+      gateway: hostname(),
+      write: (event) => {
+        clients.configure(this.#clientPrivacy())
+        this.#audit.write(clients.applied(event))
+      },
+    })
     this.#ending = new Ending({
       limits: () => config().limits,
       log,
@@ -147,6 +162,7 @@ export class Primary implements RunningGateway {
         this.#desk.look()
         void this.#view.look()
       }, ASK_MS)
+      this.#dropped.start()
       this.#stalls.start()
       this.#ending.begin()
       return this.#bound
@@ -218,6 +234,7 @@ export class Primary implements RunningGateway {
 
   async #close(): Promise<void> {
     clearInterval(this.#asking)
+    this.#dropped.stop()
     this.#stalls.stop()
     // What still comes is taken even while the log stands still: it counts what it cannot write.
     this.#intake.finish()
@@ -288,6 +305,12 @@ export class Primary implements RunningGateway {
       audit: this.#auditOfWorker(),
       isLogWritable: this.#audit.isWritable,
     }
+  }
+
+  /** As the workers have it: one client has one pseudonym in all of the log. */
+  #clientPrivacy() {
+    const { config, auditKey = this.#pseudonymKey } = this.#settings.settings
+    return { shown: config.audit.clients, key: auditKey }
   }
 
   #identity(): GatewayIdentity {

@@ -65,6 +65,7 @@ describe('the published config schema', () => {
     'pins-that-lead-nowhere',
     'rules-at-odds-with-themselves',
     'rules-by-address',
+    'subnet-exceptions-that-cannot-be',
     'transparent-listeners-that-clash',
     'unknown-edition',
     'unknown-feature',

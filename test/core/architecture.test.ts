@@ -41,6 +41,11 @@ const PARTS: Readonly<Record<string, Part>> = {
     mayUse: ['base', 'names', 'policy'],
     why: 'the config and the audit event are schemas over the words of the core',
   },
+  subnet: {
+    files: /^src\/core\/subnet\//,
+    mayUse: ['base', 'names', 'policy', 'settings'],
+    why: 'the rules of a host are the same text for the same config, whoever applies them',
+  },
   export: {
     files: /^src\/core\/export\//,
     mayUse: ['base', 'names', 'policy'],
@@ -96,7 +101,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   lru: { files: /^src\/io\/lru\.ts$/, mayUse: [], why: 'it names a library and nothing else' },
   configFiles: {
     files: /^src\/io\/config\//,
-    mayUse: ['base', 'names', 'azure', 'policy', 'settings', 'wire', 'lru', 'reads', 'tls', 'hooks'],
+    mayUse: ['base', 'names', 'azure', 'policy', 'settings', 'subnet', 'wire', 'lru', 'reads', 'tls', 'hooks'],
     why: 'a config and the CA it names must be readable without a gateway to run them, as `check` and `explain` do',
   },
   telemetry: {
@@ -139,6 +144,11 @@ const PARTS: Readonly<Record<string, Part>> = {
     ],
     why: 'the proxy acts on what the core decides and is put together in gateway.ts',
   },
+  hostRules: {
+    files: /^src\/io\/subnet\//,
+    mayUse: ['base', 'names', 'policy', 'settings', 'subnet', 'lru', 'telemetry', 'proxy'],
+    why: 'what the kernel is told and what it tells goes through here, and carries no request; names are looked up as for requests',
+  },
   admin: {
     files: /^src\/io\/admin\//,
     mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'listen'],
@@ -160,6 +170,7 @@ const PARTS: Readonly<Record<string, Part>> = {
       'relay',
       'tls',
       'proxy',
+      'hostRules',
       'admin',
       'hooks',
     ],
@@ -178,7 +189,20 @@ const PARTS: Readonly<Record<string, Part>> = {
   },
   workers: {
     files: /^src\/workers\//,
-    mayUse: ['base', 'settings', 'shares', 'lru', 'reads', 'configFiles', 'telemetry', 'relay', 'proxy', 'admin', 'gateway'],
+    mayUse: [
+      'base',
+      'settings',
+      'shares',
+      'lru',
+      'reads',
+      'configFiles',
+      'telemetry',
+      'relay',
+      'proxy',
+      'hostRules',
+      'admin',
+      'gateway',
+    ],
     why: 'a gateway of several processes is put together from the same parts as one, and those know nothing of it',
   },
   doctor: {
@@ -206,6 +230,8 @@ const PARTS: Readonly<Record<string, Part>> = {
       'gateway',
       'workers',
       'doctor',
+      'subnet',
+      'hostRules',
     ],
     why: 'a command asks the gateway as a whole and reaches into none of its listeners',
   },

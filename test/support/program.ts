@@ -13,6 +13,7 @@ const DEBIAN_PACKAGES: Readonly<Record<string, string>> = {
   nsenter: 'util-linux',
   pip3: 'python3-pip',
   setpriv: 'util-linux',
+  'systemd-analyze': 'systemd',
   unshare: 'util-linux',
 }
 

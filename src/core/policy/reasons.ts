@@ -48,6 +48,12 @@ export const REASONS = {
     means: 'the host leads to an address that may not be dialled',
   },
   loop_detected: { status: 403, class: 'vetting', report: 'never', means: 'the request would come back to this gateway' },
+  not_forwarded: {
+    status: 403,
+    class: 'policy',
+    report: 'never',
+    means: 'packets that no listener carries and no exception of `subnet.forward` lets through; they get no answer',
+  },
   address_mismatch: {
     status: 403,
     class: 'policy',

@@ -4,10 +4,11 @@ import { formatListenAddress, type ListenAddress } from '../../core/listen-addre
 import { type IpAddress, unmapped } from '../../core/names/ip.ts'
 import { isLoopback, isUnspecified } from '../../core/names/special-purpose.ts'
 import { type Problem, problem, warning } from '../../core/problem.ts'
+import { checkSubnet } from '../../core/subnet/cross-checks.ts'
 
 /** What is right key by key and cannot be right together. */
 export function checkAgreement(config: Config): Problem[] {
-  return [...checkListeners(config), ...checkTtl(config)]
+  return [...checkListeners(config), ...checkTtl(config), ...checkSubnet(config)]
 }
 
 /** What is said of an admin listener that others than this host can reach. */

@@ -6,6 +6,7 @@ import { lintExpiry, lintInspection } from '../../core/policy/lint.ts'
 import { tagsNeeded } from '../../core/policy/tag-policy.ts'
 import { type Problem, problem, warning } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
+import { warnAboutSubnet } from '../../core/subnet/cross-checks.ts'
 import { type FileReads, readNow } from '../file-reads.ts'
 import type { HookSource } from '../hooks/messages.ts'
 import { type InspectionMaterial, loadInspection } from '../tls/inspection.ts'
@@ -92,6 +93,7 @@ export async function loadConfig(
     ...compiled.value.warnings,
     ...warnAboutAdmin(config),
     ...warnAboutAudit(config),
+    ...warnAboutSubnet(config),
     ...warnAboutTransparent(config),
     ...lintExpiry(config, new Date().toISOString().slice(0, 10)),
     ...warnAboutSecret(['admin', 'tokenFile'], token.value),

@@ -38,6 +38,9 @@ const OF_THE_GATEWAY: ReadonlySet<string> = new Set(
     'audit_writable',
     'ca_expiry_timestamp_seconds',
     'service_tags_timestamp_seconds',
+    'subnet_ranges',
+    'subnet_rules_in_force',
+    'subnet_dropped_packets_total',
   ].map((name) => `sallyport_${name}`),
 )
 
@@ -157,6 +160,16 @@ export class Metrics {
   readonly serviceTagsTimestamp = this.#gauge(
     'service_tags_timestamp_seconds',
     'When the file of service tags was published; 0 without one',
+  )
+  readonly subnetRanges = this.#gauge('subnet_ranges', 'Address ranges whose route leads here; 0 where subnet mode is off')
+  readonly subnetRulesInForce = this.#gauge(
+    'subnet_rules_in_force',
+    '1 while `sallyport subnet --watch` says that the rules of this host are in force, 0 also where it says nothing',
+  )
+  readonly subnetDroppedPackets = this.#counter(
+    'subnet_dropped_packets_total',
+    'Packets of the subnet that no listener carries and no exception lets through',
+    ['proto', 'port'],
   )
   readonly buildInfo = this.#gauge('build_info', 'What is running', ['version', 'node', 'relay'])
 
