@@ -3,6 +3,7 @@ import { getSystemErrorName } from 'node:util'
 import type { ClientAddresses } from './core/config/listen.ts'
 import type { Config, Limits } from './core/config.ts'
 import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
+import type { IpAddress } from './core/names/ip.ts'
 import type { Policy } from './core/policy/policy.ts'
 import { type WorkLeft, wait } from './ending.ts'
 import type { HookHost } from './io/hooks/hook-host.ts'
@@ -13,6 +14,8 @@ import { Exchanges } from './io/proxy/exchanges.ts'
 import { Forwarder } from './io/proxy/forward.ts'
 import type { Generation } from './io/proxy/generation.ts'
 import { ClientListeners } from './io/proxy/listeners.ts'
+import { ParentDialer } from './io/proxy/parent-dial.ts'
+import { PARENT_OUTCOMES, Parents, type ParentStatus, type ParentsHooks } from './io/proxy/parents.ts'
 import { OriginPool, type PoolLimits } from './io/proxy/origin-pool.ts'
 import { isListener } from './io/proxy/own-listener.ts'
 import type { ProxyContext } from './io/proxy/proxy-context.ts'
@@ -73,6 +76,7 @@ export class Gate {
   readonly #audit: Pick<AuditSink, 'isWritable'>
   readonly #resolver: Resolver
   readonly #pool: OriginPool
+  readonly #parents: Parents
   readonly #admission: Admission
   readonly #relay: Relay
   readonly #clients: ClientListeners
@@ -110,6 +114,8 @@ export class Gate {
       onHit: (limit) => metrics.limitHits.inc({ limit }),
       onChange: (idle) => metrics.originConnectionsIdle.set(idle),
     })
+    this.#parents = new Parents({ now: () => performance.now(), ...watchParents(metrics, log) })
+    this.#parents.configure(this.#generation.upstream)
     this.#admission = admission
     this.#relay = chooseRelay(config.relay, {
       onTaken: (tunnels) => this.#clients.handedOver(tunnels),
@@ -140,6 +146,7 @@ export class Gate {
     if (JSON.stringify(before.config.dns) !== JSON.stringify(config.dns))
       this.#resolver.reconfigure(this.#resolverOptions(config))
     this.#pool.retire(generation.number)
+    this.#parents.configure(generation.upstream)
     this.#forgetEntries(before.policy)
     if (config.reload.tunnels === 'recheck') void this.#recheck(generation)
   }
@@ -162,6 +169,11 @@ export class Gate {
   /** What moves the bytes of tunnels. */
   get relay(): RelayKind {
     return this.#relay.kind
+  }
+
+  /** The parent proxies, and what is known of each. */
+  get parents(): readonly ParentStatus[] {
+    return this.#parents.states()
   }
 
   get tunnelsOpen(): number {
@@ -266,11 +278,13 @@ export class Gate {
   }
 
   #context(via: string): ProxyContext {
+    const isOwnListener = (address: IpAddress, port: number) => isListener(this.#listeners(), address, port)
     const dialer = new Dialer({
       resolver: this.#resolver,
+      parentDialer: new ParentDialer({ resolver: this.#resolver, parents: this.#parents, isOwnListener, via }),
       rawDial: this.#relay.dial,
       dialMs: () => this.#generation.config.limits.dialSeconds * 1000,
-      isOwnListener: (address, port) => isListener(this.#listeners(), address, port),
+      isOwnListener,
       onDialled: (outcome, seconds) => this.#metrics.dialSeconds.observe({ outcome }, seconds),
     })
     return {
@@ -287,6 +301,23 @@ export class Gate {
       isDraining: () => this.#refusesNew,
       mustWaitForAudit: () => this.#generation.config.audit.onFailure === 'deny' && !this.#audit.isWritable,
     }
+  }
+}
+
+/** Has what becomes of parents counted, and told where it changes. */
+function watchParents(metrics: Metrics, log: Logger): Omit<ParentsHooks, 'now'> {
+  return {
+    onAttempt: (proxy, outcome) => metrics.parentDials.inc({ proxy, outcome }),
+    onState: (proxy, state, detail) => {
+      metrics.parentUp.set({ proxy }, state === 'up' ? 1 : 0)
+      if (state === 'up' && detail !== undefined) log.info({ proxy }, detail)
+      else if (state === 'down') log.warn({ proxy, detail }, 'a parent proxy is down; another is tried first for a while')
+      else if (state === 'refuses_credentials') log.error({ proxy, detail }, 'a parent proxy wants other credentials of the gateway')
+    },
+    onForgotten: (proxy) => {
+      metrics.parentUp.remove({ proxy })
+      for (const outcome of PARENT_OUTCOMES) metrics.parentDials.remove({ proxy, outcome })
+    },
   }
 }
 

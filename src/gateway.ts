@@ -217,6 +217,7 @@ export class Gateway implements RunningGateway {
       listeners: shownListeners(this.#bound),
       tunnels: { open: this.#gate.tunnelsOpen, limit: this.#settings.generation.config.limits.tunnels },
       auditBytesWaiting: this.#audit.waitingBytes,
+      parents: this.#gate.parents,
     }
   }
 }

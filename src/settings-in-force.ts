@@ -7,6 +7,7 @@ import type { RecordedReads } from './io/file-reads.ts'
 import { HookHost } from './io/hooks/hook-host.ts'
 import type { HookSource } from './io/hooks/messages.ts'
 import type { Generation } from './io/proxy/generation.ts'
+import type { UpstreamWay } from './io/proxy/parents.ts'
 import type { Logger } from './io/telemetry/log.ts'
 import type { Metrics } from './io/telemetry/metrics.ts'
 import { Inspection, type InspectionMaterial } from './io/tls/inspection.ts'
@@ -20,6 +21,8 @@ export interface Settings {
   readonly inspection?: InspectionMaterial | undefined
   /** The operator's own code; absent where there is none. */
   readonly hooks?: readonly HookSource[] | undefined
+  /** Ways through parent proxies. */
+  readonly upstream: readonly UpstreamWay[]
   /** Bearer token of the admin API; absent where none is configured. */
   readonly adminToken?: string | undefined
   /** Key of the clients' pseudonyms in the audit log; absent where none is configured. */
@@ -180,8 +183,8 @@ export class SettingsInForce {
     }
   }
 
-  #generationOf({ config, policy, inspection }: Settings, number: number, hooks: HookHost | undefined): Generation {
-    return { number, config, policy, inspection: inspection && this.#inspection(inspection, config), hooks }
+  #generationOf({ config, policy, inspection, upstream }: Settings, number: number, hooks: HookHost | undefined): Generation {
+    return { number, config, policy, inspection: inspection && this.#inspection(inspection, config), upstream, hooks }
   }
 
   #inspection(material: InspectionMaterial, config: Config): Inspection {

@@ -35,7 +35,7 @@ export async function doctor(options: DoctorOptions, io: CommandIo, hostsFile = 
   if (!wish.ok) return refuseUsage(wish.error, io)
   const loaded = await loadConfig(chosenConfig(options.config, io))
   if (!loaded.ok) return refuseConfig(loaded.error, io)
-  const { config, compiled } = loaded.value
+  const { config, compiled, upstream } = loaded.value
   const trust = await loadOriginTrust(config.inspection.upstreamCa)
   if (!trust.ok) {
     io.stderr.write(`${printable(trust.error.message)}\n`)
@@ -53,6 +53,7 @@ export async function doctor(options: DoctorOptions, io: CommandIo, hostsFile = 
   const examined = await examine(targets, {
     config,
     policy,
+    upstream,
     trust: trust.value,
     hostsFile,
     deadlineMs: wish.value.deadlineMs ?? config.limits.dialSeconds * 1000,

@@ -44,13 +44,14 @@ const PROTOCOLS: { readonly [P in Protocol]: string } = {
 
 const TLS_BY_ADDRESS = 'tls: what the tunnel carries must be TLS, for any name: the address is listed'
 
-function verdictFacts({ verdict, reason, hint, protocol, byAddress, wouldDeny, reportedBy }: Explanation): readonly Fact[] {
+function verdictFacts({ verdict, reason, hint, protocol, byAddress, wouldDeny, reportedBy, parents }: Explanation): readonly Fact[] {
   return [
     ['reason', reason && `${reason}: ${reasonSpec(reason).means}`],
     ['hint', hint?.text],
     ['mode', wouldDeny ? 'report: it is let through all the same, and logged and counted as `would_deny`' : undefined],
     ['reported', reportedBy && `\`${reportedBy}\` would refuse it if it were not \`mode: report\``],
     ['protocol', protocol && (byAddress && protocol === 'tls' ? TLS_BY_ADDRESS : PROTOCOLS[protocol])],
+    ['parent', parents && `${parents.join(', then ')}: it resolves the name and connects; see \`upstream\``],
     [
       'inspect',
       verdict === 'inspect' ? 'path and method of each request are judged; ask with a URL to have one judged' : undefined,

@@ -40,6 +40,7 @@ export const auditEventSchema = z.strictObject({
   hint: text('what would allow it'),
   detail: text('what exactly was wrong'),
   address: text('address and port dialled'),
+  parentProxy: text('parent proxy that it went through, whose `address` that is'),
   original: text('address and port that the client was connecting to, on a transparent listener'),
   bytesUp: number('bytes sent to the origin'),
   bytesDown: number('bytes received from the origin'),

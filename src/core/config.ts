@@ -12,6 +12,7 @@ import { ruleSchema } from './config/rules.ts'
 import { serviceTags } from './config/service-tags.ts'
 import { subnet } from './config/subnet.ts'
 import { transparent } from './config/transparent.ts'
+import { upstream } from './config/upstream.ts'
 import { workspace } from './config/workspace.ts'
 import { MODES } from './policy/enforce.ts'
 import { CLOUDS } from './policy/entry.ts'
@@ -45,6 +46,7 @@ export const configSchema = z.strictObject({
     .describe('files with more `rules`, each as in `team-a.yaml` or `rules.d/*.yaml`: teams can keep their own'),
   serviceTags,
   destinations,
+  upstream,
   dns,
   inspection,
   hooks,

@@ -1,3 +1,4 @@
+import { type ParentStatus, worstOf } from '../io/proxy/parents.ts'
 import type { Metrics } from '../io/telemetry/metrics.ts'
 import type { DenialRow } from '../io/telemetry/recent-denials.ts'
 import type { SettingsInForce } from '../settings-in-force.ts'
@@ -58,6 +59,7 @@ export class CrewView {
     return {
       tunnels: sum(loads.map(({ tunnels }) => tunnels)),
       auditBytesWaiting: sum(loads.map(({ auditBytesWaiting }) => auditBytesWaiting)),
+      parents: worstOf(loads.flatMap(({ parents }) => parents)),
       workers: this.#crew.workers.map((worker) => ({
         worker: worker.id,
         pid: worker.pid,

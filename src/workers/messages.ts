@@ -2,6 +2,7 @@ import type { ClientAddresses } from '../core/config/listen.ts'
 import type { ListenAddress } from '../core/listen-address.ts'
 import type { Share } from '../core/shares/share.ts'
 import type { RecordedReads } from '../io/file-reads.ts'
+import type { ParentStatus } from '../io/proxy/parents.ts'
 import type { TunnelRow } from '../io/proxy/tunnels.ts'
 import type { RelayKind } from '../io/relay/relay.ts'
 import type { MetricReading } from '../io/telemetry/metrics.ts'
@@ -99,6 +100,7 @@ export interface WorkerLoad {
   readonly tunnels: number
   readonly connections: number
   readonly auditBytesWaiting: number
+  readonly parents: readonly ParentStatus[]
 }
 
 export type FromWorker =

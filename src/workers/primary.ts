@@ -259,7 +259,7 @@ export class Primary implements RunningGateway {
 
   /** What `/api/v1/status` says. */
   async status(): Promise<Record<string, unknown>> {
-    const { tunnels, auditBytesWaiting, workers } = await this.#view.load()
+    const { tunnels, auditBytesWaiting, parents, workers } = await this.#view.load()
     return {
       ...this.#settings.status(),
       relay: this.#relay,
@@ -268,6 +268,7 @@ export class Primary implements RunningGateway {
       listeners: shownListeners(this.#bound),
       tunnels: { open: tunnels, limit: this.#settings.generation.config.limits.tunnels },
       auditBytesWaiting: this.#audit.waitingBytes + auditBytesWaiting,
+      parents,
       workers,
     }
   }

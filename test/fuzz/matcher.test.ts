@@ -54,6 +54,8 @@ function policyOf(drawn: readonly (typeof entry extends fc.Arbitrary<infer T> ? 
     hash: '',
     entries,
     tree: treeOf(entries),
+    upstream: [],
+    upstream: [],
     pins: new Map(),
     privateRanges: CidrSet.of([]),
     unlisted: new HostTree(),

@@ -79,6 +79,7 @@ export function compilePolicy(sources: PolicySources): Result<CompiledPolicy, re
     ...(tags && { tagFile: { change: tags.tags.file.change, publishedSeconds: tags.publishedSeconds } }),
     pins: new Map(Object.entries(config.destinations.pin) as [Hostname, Pin][]),
     privateRanges: config.destinations.privateRanges,
+    upstream: config.upstream,
     unlisted: unlistedTree(config, sources.editions, isOn, tagPolicy.unlisted()),
     known: knownTree(known),
   }
@@ -138,9 +139,10 @@ function catalogueEntry(row: ResolvedRow, config: Config): Entry {
 }
 
 function fingerprint(config: Config, entries: readonly Entry[]): string {
-  const { cloud, mode, destinations, clients } = config
+  const { cloud, mode, destinations, clients, upstream } = config
+  const ways = upstream.map(({ match, noProxy, proxy }) => ({ match, noProxy, proxy: proxy.map(({ label }) => label) }))
   return JSON.stringify(
-    [cloud, mode, destinations.pin, destinations.privateRanges.cidrs, clients.allow.cidrs, entries],
+    [cloud, mode, destinations.pin, destinations.privateRanges.cidrs, clients.allow.cidrs, entries, ...ways],
     (key, value) => (key === 'destinations' && value instanceof CidrSet ? value.cidrs : value),
   )
 }

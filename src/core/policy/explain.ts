@@ -5,6 +5,7 @@ import type { Entry, Protocol } from './entry.ts'
 import { type Hint, hintFor } from './hints.ts'
 import type { Policy } from './policy.ts'
 import type { Reason } from './reasons.ts'
+import { chooseUpstream } from './upstream.ts'
 import { type AddressRefusal, vetAddress } from './vet.ts'
 
 /** What somebody asks about: `host:port`, or a URL. */
@@ -29,6 +30,8 @@ export interface Explanation {
   readonly hint?: Hint
   /** Report mode lets it through all the same. */
   readonly wouldDeny: boolean
+  /** Of what is let through: the parent proxies that it goes through, in the order in which they are tried. */
+  readonly parents?: readonly string[]
   /** Id of a deny rule that would refuse it if it were not `mode: report`. */
   readonly reportedBy?: string
 }
@@ -82,7 +85,15 @@ function outcome(policy: Policy, request: EgressRequest, ruling: Ruling, inspect
     const reportedBy = ruling.wouldDeny?.entry?.id
     const verdict = inspected ? ('inspect' as const) : ('allow' as const)
     const { protocol, byAddress } = ruling
-    return { verdict, protocol, ...(byAddress && { byAddress }), ...entry, ...(reportedBy === undefined ? {} : { reportedBy }) }
+    const parents = chooseUpstream(policy.upstream, policy, request.host)?.proxy.map(({ label }) => label)
+    return {
+      verdict,
+      protocol,
+      ...(byAddress && { byAddress }),
+      ...entry,
+      ...(parents === undefined ? {} : { parents }),
+      ...(reportedBy === undefined ? {} : { reportedBy }),
+    }
   }
   const hint = hintFor(policy, request, ruling, refusal)
   return { verdict: 'deny' as const, reason: ruling.reason, ...entry, ...(hint === undefined ? {} : { hint }) }

@@ -82,6 +82,7 @@ export const WORKSPACE_FEATURES: readonly string[] = ['studio', 'compute', 'stor
 export function hintFor(policy: Policy, request: EgressRequest, denial: Denial, refusal?: AddressRefusal): Hint | undefined {
   const { host, port } = request
   if (isPlatform(host) || refusal?.kind === 'platform') return platformHint()
+  if (denial.parent !== undefined) return parentHint(denial.reason, denial.parent)
   switch (denial.reason) {
     case 'host_not_listed':
       return (
@@ -117,6 +118,19 @@ export function hintFor(policy: Policy, request: EgressRequest, denial: Denial, 
     default:
       return plainHint(denial)
   }
+}
+
+/** The gateway did not dial the origin: what is wrong is between it and the parent, or at the parent. */
+function parentHint(reason: Denial['reason'], { label, answered }: NonNullable<Denial['parent']>): Hint {
+  const remedy = { kind: 'none', name: reason } as const
+  if (reason === 'loop_detected') return { text: `\`upstream\` names this gateway as its own parent: ${label}`, remedy }
+  if (answered === 407) {
+    return { text: `${label} wants credentials from the gateway, not from you: its operator mends \`passwordFile\` of \`upstream\``, remedy }
+  }
+  if (answered !== undefined) {
+    return { text: `the parent proxy refuses it, or cannot reach it: the log of ${label} says which; \`noProxy\` of \`upstream\` goes round it`, remedy }
+  }
+  return { text: `no parent proxy opened a tunnel in time; see whether the gateway reaches ${label}`, remedy }
 }
 
 /** The cause is the help: nothing but a good certificate, or a CA that is believed, mends it; verification has no switch. */

@@ -5,6 +5,7 @@ import type { Mode } from './enforce.ts'
 import type { Cloud, Entry, Pattern } from './entry.ts'
 import type { KnownDestination, Unlisted } from './hints.ts'
 import type { HostTree } from './host-tree.ts'
+import type { UpstreamSection } from './upstream.ts'
 
 /** One way in which an entry covers a host. */
 export interface Match {
@@ -34,6 +35,8 @@ export interface Policy {
   readonly pins: ReadonlyMap<Hostname, Pin>
   /** Ranges outside the public internet that every entry's hosts may resolve into. */
   readonly privateRanges: CidrSet
+  /** Which hosts go through parent proxies. */
+  readonly upstream: readonly UpstreamSection[]
   /** What would be allowed if a feature, cloud or parameter were set otherwise; for hints. */
   readonly unlisted: HostTree<Unlisted>
   /** Well-known destinations that are in no catalogue; for hints. */

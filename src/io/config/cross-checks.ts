@@ -1,6 +1,7 @@
 import { allListeners, clientListeners } from '../../core/config/listen.ts'
 import type { Config } from '../../core/config.ts'
 import { formatListenAddress, type ListenAddress } from '../../core/listen-address.ts'
+import type { Host } from '../../core/names/authority.ts'
 import { type IpAddress, unmapped } from '../../core/names/ip.ts'
 import { isLoopback, isUnspecified } from '../../core/names/special-purpose.ts'
 import { type Problem, problem, warning } from '../../core/problem.ts'
@@ -8,7 +9,7 @@ import { checkSubnet } from '../../core/subnet/cross-checks.ts'
 
 /** What is right key by key and cannot be right together. */
 export function checkAgreement(config: Config): Problem[] {
-  return [...checkListeners(config), ...checkTtl(config), ...checkSubnet(config)]
+  return [...checkListeners(config), ...checkParents(config), ...checkTtl(config), ...checkSubnet(config)]
 }
 
 /** What is said of an admin listener that others than this host can reach. */
@@ -60,6 +61,29 @@ function checkListeners({ listen }: Config): Problem[] {
       ),
     ]
   })
+}
+
+/** What a name leads to is seen when it is dialled; an address and `localhost` can be told now. */
+function checkParents({ listen, upstream }: Config): Problem[] {
+  return upstream.flatMap(({ proxy }, index) =>
+    proxy.flatMap(({ label, host, port }) => {
+      const own = [...allListeners(listen)].find(([, at]) => at.port === port && isAt(host, at))
+      if (own === undefined) return []
+      return [
+        problem(
+          ['upstream', index, 'proxy'],
+          `\`${label}\` is this gateway's own listener \`${own[0]}\`: requests would come back for ever`,
+        ),
+      ]
+    }),
+  )
+}
+
+function isAt(host: Host, { address }: ListenAddress): boolean {
+  const ip = host.kind === 'address' ? unmapped(host.ip) : undefined
+  if (ip?.text === address.text) return true
+  const isThisHost = ip === undefined ? host.text === 'localhost' : isOwnLoopback(ip)
+  return isThisHost && (isUnspecified(address) || (ip === undefined && isOwnLoopback(address)))
 }
 
 function clash(a: ListenAddress, b: ListenAddress): boolean {

@@ -9,6 +9,7 @@ import { err, ok, type Result } from '../../core/result.ts'
 import { warnAboutSubnet } from '../../core/subnet/cross-checks.ts'
 import { type FileReads, readNow } from '../file-reads.ts'
 import type { HookSource } from '../hooks/messages.ts'
+import type { UpstreamWay } from '../proxy/parents.ts'
 import { type InspectionMaterial, loadInspection } from '../tls/inspection.ts'
 import { type Catalogue, readCatalogue } from './catalogue-files.ts'
 import { type ConfigFiles, readConfigFiles } from './config-files.ts'
@@ -20,6 +21,7 @@ import { readSource } from './read-source.ts'
 import { schemaProblems } from './schema-problems.ts'
 import { readSecret, type Secret } from './secret-file.ts'
 import { readTagSource } from './tag-source.ts'
+import { readUpstream } from './upstream-files.ts'
 
 export { formatProblem, type LocatedProblem, printable } from './located-problem.ts'
 
@@ -40,6 +42,8 @@ export interface LoadedConfig {
   readonly contentHash: string
   /** Every file that was read, absolute: when one changes, all of this may. */
   readonly files: readonly string[]
+  /** Parent proxies, with what it takes to use them. */
+  readonly upstream: readonly UpstreamWay[]
   /** Absent where none is configured. */
   readonly adminToken: string | undefined
   /** Key of the clients' pseudonyms in the audit log; absent where none is configured. */
@@ -87,6 +91,8 @@ export async function loadConfig(
   if (!auditKey.ok) return err(files.located([problem(['audit', 'hashKeyFile'], auditKey.error)]))
   const hooks = await readHooks(config.hooks.files, reads)
   if (!hooks.ok) return err(files.located(hooks.error))
+  const upstream = await readUpstream(config.upstream, reads)
+  if (!upstream.ok) return err(files.located(upstream.error))
   const inspection = await loadInspection(config.inspection, reads)
   const means = inspection.ok ? ok(inspection.value.authority) : inspection
   const warnings = [
@@ -98,6 +104,7 @@ export async function loadConfig(
     ...lintExpiry(config, new Date().toISOString().slice(0, 10)),
     ...warnAboutSecret(['admin', 'tokenFile'], token.value),
     ...warnAboutSecret(['audit', 'hashKeyFile'], auditKey.value),
+    ...upstream.value.warnings,
     ...lintInspection(compiled.value.policy, means),
   ]
   return ok({
@@ -107,6 +114,7 @@ export async function loadConfig(
     tags: tags.value,
     inspection: inspection.ok ? inspection.value : undefined,
     hooks: hooks.value.hooks,
+    upstream: upstream.value.ways,
     warnings: files.located(warnings),
     contentHash: files.contentHash,
     files: [...files.names, ...namedFiles(config), ...hooks.value.inputs],
@@ -199,15 +207,16 @@ function isMapping(value: unknown): value is Record<string, unknown> {
 }
 
 /** Files that the config names, beside those it is written in. */
-function namedFiles({ inspection, admin, audit, serviceTags }: Config): string[] {
+function namedFiles({ inspection, admin, audit, serviceTags, upstream }: Config): string[] {
   const { caCertificate, caKey, upstreamCa } = inspection
-  const named = [admin.tokenFile, audit.hashKeyFile, serviceTags.file].filter((name) => name !== undefined)
+  const ofParents = upstream.flatMap(({ passwordFile, ca }) => [passwordFile, ca])
+  const named = [admin.tokenFile, audit.hashKeyFile, serviceTags.file, ...ofParents].filter((name) => name !== undefined)
   return [caCertificate, caKey, ...upstreamCa, ...named]
 }
 
 /** `-` is standard output and no path. */
 function withAbsolutePaths(config: Config, folder: string): Config {
-  const { admin, audit, hooks, inspection, serviceTags, stateDirectory } = config
+  const { admin, audit, hooks, inspection, serviceTags, stateDirectory, upstream } = config
   const absolute = (file: string) => resolve(folder, file)
   return {
     ...config,
@@ -226,5 +235,10 @@ function withAbsolutePaths(config: Config, folder: string): Config {
     },
     serviceTags: serviceTags.file === undefined ? serviceTags : { file: absolute(serviceTags.file) },
     stateDirectory: absolute(stateDirectory),
+    upstream: upstream.map((section) => ({
+      ...section,
+      ...(section.passwordFile === undefined ? {} : { passwordFile: absolute(section.passwordFile) }),
+      ...(section.ca === undefined ? {} : { ca: absolute(section.ca) }),
+    })),
   }
 }

@@ -54,6 +54,10 @@ export class Exchange {
   hookFields: readonly string[] | undefined
   /** What report mode let pass. */
   wouldDeny: Denial | undefined
+  /** `Via` as it came. */
+  receivedVia: string | undefined
+  /** The parent proxy that it went through; `address` is then that one's. */
+  parentProxy: string | undefined
   address: { readonly ip: IpAddress; readonly port: number } | undefined
   /** What there is to say of a request that is served. */
   note: string | undefined
@@ -155,7 +159,7 @@ export class Exchange {
   #write(event: AuditVerdict, reason: Reason | undefined, detail: string | undefined, relayed: Partial<Relayed>): void {
     this.#settled = true
     const { policy, config } = this.generation
-    const { parent, kind, connection, method, target, entry, address, serverName, hook } = this
+    const { parent, kind, connection, method, target, entry, address, serverName, hook, parentProxy } = this
     const { original } = connection
     // What is undefined is left out of the line.
     const line: FullAuditEvent = {
@@ -179,6 +183,7 @@ export class Exchange {
       hint: this.#hint?.text,
       detail,
       address: address && formatAuthority({ host: addressHost(address.ip), port: address.port }),
+      parentProxy,
       original: original && formatAuthority({ host: addressHost(original.address), port: original.port }),
       bytesUp: relayed.bytesUp,
       bytesDown: relayed.bytesDown,

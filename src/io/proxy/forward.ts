@@ -83,7 +83,10 @@ export class Forwarder {
     // What was judged: the host that the origin is told, or the address that the client was connecting to.
     const { target = authority, entry, generation } = exchange
     const claim = claimOf(this.#context, exchange)
-    const located = await dialer.locate({ policy: generation.policy, ...target, entry, claim }, deadline)
+    const located = await dialer.locate(
+      { policy: generation.policy, upstream: generation.upstream, ...target, entry, claim, receivedVia: exchange.receivedVia },
+      deadline,
+    )
     if (!located.ok) return refuse(request, located.error)
     await this.#send(request, plan.value, located.value, deadline)
   }
@@ -144,6 +147,7 @@ export class Forwarder {
     if (socket !== null) {
       flight.relayed = bytesThrough(socket)
       const peer = parseIp(socket.remoteAddress ?? '')
+      exchange.parentProxy = this.#context.dialer.parentOf.get(socket)
       if (peer !== undefined) exchange.address = { ip: peer, port: socket.remotePort ?? 0 }
     }
     let interim = 0

@@ -6,6 +6,7 @@ import { type Decision, decide, type EgressRequest } from '../../core/policy/dec
 import { type Circumstances, enforce } from '../../core/policy/enforce.ts'
 import { type OriginalDestination, transparentTarget } from '../../core/policy/transparent-target.ts'
 import { err, ok, type Result } from '../../core/result.ts'
+import { viaOf } from '../../core/wire/fields.ts'
 import {
   type BodyFraming,
   checkHead,
@@ -55,6 +56,7 @@ const CLIENT_LIMIT: Refusal = { reason: 'client_limit' }
 export function judgeHead(exchange: Exchange, head: RequestHead): Result<JudgedHead, Refusal | WireProblem> {
   const { config } = exchange.generation
   exchange.method = head.method
+  exchange.receivedVia = viaOf(head.rawHeaders)
   const framing = checkHead(head, config.limits)
   if (!framing.ok) return framing
   const target = readTarget(head, exchange.connection.session !== undefined)

@@ -143,8 +143,14 @@ function endUnasked(this: Duplex): void {
   this.destroy()
 }
 
+function wayTo(destination: Destination): string {
+  if ('way' in destination) return destination.way.proxy.map(({ label }) => label).join(' ')
+  const vetted = destination.addresses.map(({ text }) => text)
+  return vetted.sort().join(' ')
+}
+
 /**
- * Idle origin connections, kept by policy generation, scheme, host, port and vetted addresses: when any of them changes, the old
+ * Idle origin connections, kept by policy generation, scheme, host, port and vetted addresses, or parents: when any of them changes, the old
  * connections are not used again.
  */
 export class OriginPool {
@@ -162,10 +168,9 @@ export class OriginPool {
   agentFor(
     generation: number,
     { scheme, authority }: Pick<ForwardPlan, 'scheme' | 'authority'>,
-    { addresses, port }: Destination,
+    destination: Destination,
   ): OriginAgent {
-    const vetted = addresses.map(({ text }) => text).sort()
-    const key = `${generation} ${scheme} ${formatAuthority(authority)} ${port} ${vetted.join(' ')}`
+    const key = `${generation} ${scheme} ${formatAuthority(authority)} ${destination.port} ${wayTo(destination)}`
     let agent = this.#agents.get(key)
     if (agent === undefined) {
       agent = new OriginAgent(this.#hooks, this.#all)

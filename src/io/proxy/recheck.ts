@@ -2,6 +2,7 @@ import { applyHooks, hasSayIn } from '../../core/hooks/apply-hooks.ts'
 import type { HookVerdict } from '../../core/hooks/hook-answer.ts'
 import { decide, type EgressRequest } from '../../core/policy/decide.ts'
 import { enforce, type Ruling } from '../../core/policy/enforce.ts'
+import { chooseUpstream } from '../../core/policy/upstream.ts'
 import { vetAddress } from '../../core/policy/vet.ts'
 import { pathOf } from '../../core/wire/request-head.ts'
 import type { Exchange } from './exchange.ts'
@@ -57,16 +58,22 @@ function isStillAllowed(tunnel: OpenTunnel, generation: Generation): boolean | P
 }
 
 /** Whether a tunnel as it stands is what the ruling would open. */
-function isWithin({ exchange, isInspected }: OpenTunnel, { policy }: Generation, ruling: Ruling): boolean {
-  const { target, address } = exchange
+function isWithin({ exchange, isInspected }: OpenTunnel, { policy, upstream }: Generation, ruling: Ruling): boolean {
+  const { target, address, parentProxy } = exchange
   if (target === undefined || ruling.verdict === 'deny') return false
   // A tunnel that was relayed unseen cannot be looked into from now on.
   if (ruling.inspect && !isInspected) return false
   if (address === undefined) return true
+  const way = chooseUpstream(upstream, policy, target.host)
+  const isSameWay = way === undefined ? parentProxy === undefined : way.proxy.some(({ label }) => label === parentProxy)
+  if (!isSameWay) return false
+  // Of a name the parent vets what it leads to; the address here is the parent's own.
+  if (way !== undefined && target.host.kind === 'name') return true
+  const dialled = target.host.kind === 'address' ? target.host.ip : address.ip
   const pin = target.host.kind === 'name' ? policy.pins.get(target.host.name) : undefined
   if (pin !== undefined && pin.address.text !== address.ip.text) return false
   const permission = { pinned: pin !== undefined, destinations: ruling.entry?.destinations, privateRanges: policy.privateRanges }
-  return vetAddress(address.ip, permission).ok
+  return vetAddress(dialled, permission).ok
 }
 
 /** A WebSocket over plain HTTP was opened by a request that is known whole. */

@@ -6,6 +6,7 @@ import { letsThrough } from '../../core/policy/enforce.ts'
 import { judgeHello } from '../../core/policy/judge-opening.ts'
 import { err, type Result } from '../../core/result.ts'
 import { ACCESS_DENIED_ALERT } from '../../core/wire/client-hello.ts'
+import { hasPassedThrough } from '../../core/wire/fields.ts'
 import type { RawConnection } from '../relay/raw-connection.ts'
 import { breakOff } from '../relay/reset.ts'
 import type { Inspection } from '../tls/inspection.ts'
@@ -84,7 +85,7 @@ export async function openTunnel(
   if (admitted instanceof Promise) hold()
   const barred = admitted instanceof Promise ? await admitted : admitted
   if (barred !== undefined) return refuse(barred)
-  const judged = judgeConnect(exchange, req)
+  const judged = judgeConnect(context, exchange, req)
   const ruling = judged instanceof Promise ? await judged : judged
   if (!ruling.ok) return refuse(ruling.error)
   const place = context.admission.takeTunnel(client.text)
@@ -125,7 +126,11 @@ export async function carryTunnel(context: ProxyContext, exchange: Exchange, sta
 
 const INSPECTION_FULL: Refusal = { reason: 'gateway_full', detail: 'no more tunnels are looked into at once' }
 
-function judgeConnect(exchange: Exchange, req: IncomingMessage): Result<Allowed, Refusal> | Promise<Result<Allowed, Refusal>> {
+function judgeConnect(
+  context: ProxyContext,
+  exchange: Exchange,
+  req: IncomingMessage,
+): Result<Allowed, Refusal> | Promise<Result<Allowed, Refusal>> {
   const judged = judgeHead(exchange, headOf(req))
   if (!judged.ok) return judged
   const { target } = judged.value
@@ -135,8 +140,12 @@ function judgeConnect(exchange: Exchange, req: IncomingMessage): Result<Allowed,
   const { session, original } = exchange.connection
   if (session !== undefined) return err({ reason: 'method_not_listed', detail: 'CONNECT inside a tunnel' })
   if (original !== undefined) return err({ reason: 'method_not_listed', detail: 'CONNECT to no proxy' })
+  if (hasPassedThrough(req.rawHeaders, context.via)) return err(CAME_BACK)
   return rule(exchange, target.authority, req.rawHeaders)
 }
+
+/** Sent by us to a parent, and by it, or by one further on, to us. */
+const CAME_BACK: Refusal = { reason: 'loop_detected', detail: '`Via` names this gateway' }
 
 /** A tunnel from its admission until the relay has it, or to its end where its inside is in sight. */
 class Tunnel {
@@ -233,7 +242,14 @@ class Tunnel {
     this.#held.onGone(() => caller.leave())
     const claim = claimOf(this.#context, this.#exchange)
     const dialled = await this.#context.dialer.dial(
-      { policy: generation.policy, ...target, entry: this.#ruling.entry, claim },
+      {
+        policy: generation.policy,
+        upstream: generation.upstream,
+        ...target,
+        entry: this.#ruling.entry,
+        claim,
+        receivedVia: this.#exchange.receivedVia,
+      },
       caller,
     )
     this.#held.onGone(undefined)
@@ -246,6 +262,7 @@ class Tunnel {
       this.#front.refuse(dialled.error, this.#held.release())
       return undefined
     }
+    this.#exchange.parentProxy = dialled.value.parent
     this.#exchange.address = { ip: dialled.value.address, port: dialled.value.port }
     const isRead = this.#ruling.protocol === 'http' || this.#ruling.inspect
     const origin = isRead ? withSocket(dialled.value) : dialled.value

@@ -71,7 +71,14 @@ async function dial(context: ProxyContext, exchange: Exchange): Promise<Socket |
   if (target === undefined) throw new Error('a WebSocket without a target')
   const deadline = context.dialer.deadline()
   const located = await context.dialer.locate(
-    { policy: generation.policy, ...target, entry, claim: claimOf(context, exchange) },
+    {
+      policy: generation.policy,
+      upstream: generation.upstream,
+      ...target,
+      entry,
+      claim: claimOf(context, exchange),
+      receivedVia: exchange.receivedVia,
+    },
     deadline,
   )
   if (!located.ok) return located.error
@@ -87,6 +94,7 @@ async function dial(context: ProxyContext, exchange: Exchange): Promise<Socket |
   }
   if (!connected.ok) return connected.error
   const peer = parseIp(connected.value.remoteAddress ?? '')
+  exchange.parentProxy = context.dialer.parentOf.get(connected.value)
   if (peer !== undefined) exchange.address = { ip: peer, port: connected.value.remotePort ?? 0 }
   return connected.value
 }

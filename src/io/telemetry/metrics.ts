@@ -56,6 +56,8 @@ export function readingsOfWorker(readings: readonly MetricReading[]): MetricRead
 function mergeOf({ name, aggregator }: MetricReading): string {
   if (name === 'process_start_time_seconds') return 'first'
   if (name === 'process_max_fds' || name === 'sallyport_build_info') return 'max'
+  // A parent that one process cannot use is not up.
+  if (name === 'sallyport_parent_up') return 'min'
   if (name.startsWith('nodejs_eventloop_lag_')) return name.endsWith('_min_seconds') ? 'min' : 'max'
   return aggregator
 }
@@ -116,6 +118,8 @@ export class Metrics {
     "Redirected requests whose client was connecting to none of its host's addresses",
     ['outcome'],
   )
+  readonly parentUp = this.#gauge('parent_up', '1 while the parent proxy answers, 0 while it is down or refuses our credentials', ['proxy'])
+  readonly parentDials = this.#counter('parent_dials_total', 'Attempts to have a parent proxy open a tunnel', ['proxy', 'outcome'])
   readonly originConnectionsIdle = this.#gauge('origin_connections_idle', 'Origin connections that are kept between two requests')
   readonly eventLoopStalls = this.#counter(
     'event_loop_stalls_total',
