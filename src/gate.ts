@@ -14,10 +14,10 @@ import { Exchanges } from './io/proxy/exchanges.ts'
 import { Forwarder } from './io/proxy/forward.ts'
 import type { Generation } from './io/proxy/generation.ts'
 import { ClientListeners } from './io/proxy/listeners.ts'
-import { ParentDialer } from './io/proxy/parent-dial.ts'
-import { PARENT_OUTCOMES, Parents, type ParentStatus, type ParentsHooks } from './io/proxy/parents.ts'
 import { OriginPool, type PoolLimits } from './io/proxy/origin-pool.ts'
 import { isListener } from './io/proxy/own-listener.ts'
+import { ParentDialer } from './io/proxy/parent-dial.ts'
+import { PARENT_OUTCOMES, type ParentStatus, Parents, type ParentsHooks } from './io/proxy/parents.ts'
 import type { ProxyContext } from './io/proxy/proxy-context.ts'
 import { recheckTunnels } from './io/proxy/recheck.ts'
 import { Resolver, type ResolverOptions } from './io/proxy/resolver.ts'
@@ -312,7 +312,8 @@ function watchParents(metrics: Metrics, log: Logger): Omit<ParentsHooks, 'now'> 
       metrics.parentUp.set({ proxy }, state === 'up' ? 1 : 0)
       if (state === 'up' && detail !== undefined) log.info({ proxy }, detail)
       else if (state === 'down') log.warn({ proxy, detail }, 'a parent proxy is down; another is tried first for a while')
-      else if (state === 'refuses_credentials') log.error({ proxy, detail }, 'a parent proxy wants other credentials of the gateway')
+      else if (state === 'refuses_credentials')
+        log.error({ proxy, detail }, 'a parent proxy wants other credentials of the gateway')
     },
     onForgotten: (proxy) => {
       metrics.parentUp.remove({ proxy })

@@ -44,7 +44,16 @@ const PROTOCOLS: { readonly [P in Protocol]: string } = {
 
 const TLS_BY_ADDRESS = 'tls: what the tunnel carries must be TLS, for any name: the address is listed'
 
-function verdictFacts({ verdict, reason, hint, protocol, byAddress, wouldDeny, reportedBy, parents }: Explanation): readonly Fact[] {
+function verdictFacts({
+  verdict,
+  reason,
+  hint,
+  protocol,
+  byAddress,
+  wouldDeny,
+  reportedBy,
+  parents,
+}: Explanation): readonly Fact[] {
   return [
     ['reason', reason && `${reason}: ${reasonSpec(reason).means}`],
     ['hint', hint?.text],

@@ -217,7 +217,12 @@ async function load({ file, reads, policyHash }: GenerationFiles, identity: Gate
 async function answerTo({ metrics, gate, audit }: Serving, question: Question): Promise<Answers[Question['what']]> {
   switch (question.what) {
     case 'metrics': {
-      const load = { tunnels: gate.tunnelsOpen, connections: gate.connections, auditBytesWaiting: audit.waitingBytes, parents: gate.parents }
+      const load = {
+        tunnels: gate.tunnelsOpen,
+        connections: gate.connections,
+        auditBytesWaiting: audit.waitingBytes,
+        parents: gate.parents,
+      }
       return { metrics: readingsOfWorker(await metrics.read()), load }
     }
     case 'denials':

@@ -55,7 +55,6 @@ function policyOf(drawn: readonly (typeof entry extends fc.Arbitrary<infer T> ? 
     entries,
     tree: treeOf(entries),
     upstream: [],
-    upstream: [],
     pins: new Map(),
     privateRanges: CidrSet.of([]),
     unlisted: new HostTree(),

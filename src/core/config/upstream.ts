@@ -53,7 +53,9 @@ const section = z
       .string()
       .min(1)
       .optional()
-      .describe("file with the CA certificates that `https://` parents are believed by, instead of the system's; always verified"),
+      .describe(
+        "file with the CA certificates that `https://` parents are believed by, instead of the system's; always verified",
+      ),
   })
   .superRefine(({ proxy, ca }, context) => {
     const labels = proxy.map(({ label }) => label)
@@ -67,4 +69,6 @@ const section = z
 export const upstream = z
   .array(section)
   .prefault([])
-  .describe('parent proxies that allowed requests go through; the first that matches counts, and without one the gateway dials itself')
+  .describe(
+    'parent proxies that allowed requests go through; the first that matches counts, and without one the gateway dials itself',
+  )

@@ -125,10 +125,16 @@ function parentHint(reason: Denial['reason'], { label, answered }: NonNullable<D
   const remedy = { kind: 'none', name: reason } as const
   if (reason === 'loop_detected') return { text: `\`upstream\` names this gateway as its own parent: ${label}`, remedy }
   if (answered === 407) {
-    return { text: `${label} wants credentials from the gateway, not from you: its operator mends \`passwordFile\` of \`upstream\``, remedy }
+    return {
+      text: `${label} wants credentials from the gateway, not from you: its operator mends \`passwordFile\` of \`upstream\``,
+      remedy,
+    }
   }
   if (answered !== undefined) {
-    return { text: `the parent proxy refuses it, or cannot reach it: the log of ${label} says which; \`noProxy\` of \`upstream\` goes round it`, remedy }
+    return {
+      text: `the parent proxy refuses it, or cannot reach it: the log of ${label} says which; \`noProxy\` of \`upstream\` goes round it`,
+      remedy,
+    }
   }
   return { text: `no parent proxy opened a tunnel in time; see whether the gateway reaches ${label}`, remedy }
 }

@@ -57,8 +57,7 @@ export async function examine(targets: readonly ExactTarget[], options: ExamineO
   const { config, hostsFile, deadlineMs, atOnce, onDone } = options
   const servers = config.dns.servers.map(formatListenAddress)
   const resolver = new Resolver({ ...config.dns, servers, hostsFile, onLookup: () => {} })
-  const isOwnListener = (address: IpAddress, port: number) =>
-    isListener([...allListeners(config.listen).values()], address, port)
+  const isOwnListener = (address: IpAddress, port: number) => isListener([...allListeners(config.listen).values()], address, port)
   const parents = new Parents({ now: () => performance.now(), onAttempt: () => {}, onState: () => {}, onForgotten: () => {} })
   parents.configure(options.upstream)
   const dialer = new Dialer({

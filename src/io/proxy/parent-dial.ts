@@ -7,7 +7,7 @@ import { type VettedAddress, vetAddress } from '../../core/policy/vet.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { ConnectAnswerReader } from '../../core/wire/connect-answer.ts'
 import { handshakeWithOrigin } from '../tls/origin-trust.ts'
-import { beforeDeadline, type Caller, type Dialled, type DialFailure, interleaved, race } from './dial.ts'
+import { beforeDeadline, type Caller, type DialFailure, type Dialled, interleaved, race } from './dial.ts'
 import type { ParentOutcome, Parents, UpstreamWay } from './parents.ts'
 import type { Resolver } from './resolver.ts'
 

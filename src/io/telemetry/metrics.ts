@@ -118,8 +118,15 @@ export class Metrics {
     "Redirected requests whose client was connecting to none of its host's addresses",
     ['outcome'],
   )
-  readonly parentUp = this.#gauge('parent_up', '1 while the parent proxy answers, 0 while it is down or refuses our credentials', ['proxy'])
-  readonly parentDials = this.#counter('parent_dials_total', 'Attempts to have a parent proxy open a tunnel', ['proxy', 'outcome'])
+  readonly parentUp = this.#gauge(
+    'parent_up',
+    '1 while the parent proxy answers, 0 while it is down or refuses our credentials',
+    ['proxy'],
+  )
+  readonly parentDials = this.#counter('parent_dials_total', 'Attempts to have a parent proxy open a tunnel', [
+    'proxy',
+    'outcome',
+  ])
   readonly originConnectionsIdle = this.#gauge('origin_connections_idle', 'Origin connections that are kept between two requests')
   readonly eventLoopStalls = this.#counter(
     'event_loop_stalls_total',
