@@ -1,4 +1,4 @@
-import { type ParentStatus, worstOf } from '../io/proxy/parents.ts'
+import { worstOf } from '../io/proxy/parents.ts'
 import type { Metrics } from '../io/telemetry/metrics.ts'
 import type { DenialRow } from '../io/telemetry/recent-denials.ts'
 import type { SettingsInForce } from '../settings-in-force.ts'

@@ -362,11 +362,9 @@ describe('gateways in a chain', () => {
   })
 
   it('refuse what would go round for ever: a gateway whose parent leads back to it', async () => {
-    const port = await freePort()
-    const squid = await squidBefore(port)
-    const gateway = await gatewayWith(
-      `listen: { proxy: "127.0.0.1:${port}", metrics: "127.0.0.1:0", admin: "127.0.0.1:0" }\n${RULE}${upstream(at(squid))}`,
-    )
+    const gateway = await gatewayWith(RULE)
+    const squid = await squidBefore(gateway.port)
+    await gateway.reload(RULE + upstream(at(squid)))
     expect(await refused(gateway)).toMatch(/^HTTP\/1\.1 502 /)
     const events = await gateway.audit(2)
     expect(events.map(({ reason }) => reason).sort()).toEqual(['dial_failed', 'loop_detected'])
