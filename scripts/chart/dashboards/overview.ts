@@ -217,6 +217,17 @@ function speed() {
       queries: [{ expr: `sum by (outcome) (${perSecond('sallyport_dns_lookups_total')})`, legend: '{{outcome}}' }],
     }),
     graph({
+      title: 'Parent proxies',
+      description:
+        'Attempts to have a parent of `upstream` open a tunnel, by what came of them, and the parents that are up. `refused` is its own answer; `credentials` wants another `passwordFile`.',
+      unit: 'ops',
+      width: 12,
+      queries: [
+        { expr: `sum by (proxy, outcome) (${perSecond('sallyport_parent_dials_total')})`, legend: '{{proxy}}: {{outcome}}' },
+        { expr: `min by (proxy) (sallyport_parent_up{${CHOSEN}})`, legend: '{{proxy}} up' },
+      ],
+    }),
+    graph({
       title: 'Redirected requests with another address',
       description:
         "Clients of the transparent listeners that were connecting to none of their host's addresses: another DNS, an old answer, or a forged name. `transparent.mismatch` decides between `dialled` and `refused`.",

@@ -1,7 +1,7 @@
 import { type Authority, formatAuthority, parseAuthority } from '../names/authority.ts'
 import { quote } from '../names/quote.ts'
 import { isUnspecified, platformAddress } from '../names/special-purpose.ts'
-import { parseHostPattern } from '../policy/host-pattern.ts'
+import { type HostPattern, parseHostPattern } from '../policy/host-pattern.ts'
 import type { Parent } from '../policy/upstream.ts'
 import { err, ok, type Result } from '../result.ts'
 import { z } from '../schema.ts'
@@ -33,12 +33,21 @@ function addressProblem({ host }: Authority): string | undefined {
   return isUnspecified(host.ip) ? `${quote(host.text)} is every address of this host and no proxy` : undefined
 }
 
-const hostPatterns = z.array(parsed(parseHostPattern, 'a host, `*.suffix` or `*suffix`'))
+/** As in a rule; that a lone `*` would allow everything is no concern here. */
+function parseMatch(text: string): Result<HostPattern, string> {
+  return text === '*' ? err('`*` is what no `match` means; leave `match` out for every host') : parseHostPattern(text)
+}
+
+const HOST_PATTERN = 'a host, `*.suffix` or `*suffix`'
 const parent = parsed(parseParent, 'a proxy, as in `http://parent.example:3128`')
 
 const section = z
   .strictObject({
-    match: hostPatterns.min(1).optional().describe('hosts that go this way; every host where there is none'),
+    match: z
+      .array(parsed(parseMatch, HOST_PATTERN))
+      .min(1)
+      .optional()
+      .describe('hosts that go this way; every host where there is none'),
     proxy: z
       .union([parent, z.array(parent).min(1).max(PARENTS_MAX)])
       .transform((proxy): readonly Parent[] => (Array.isArray(proxy) ? proxy : [proxy]))
@@ -48,7 +57,10 @@ const section = z
       .min(1)
       .optional()
       .describe('file with `user:password` for the parents, sent to them as Basic credentials and to nobody else'),
-    noProxy: hostPatterns.prefault([]).describe('hosts that match and are dialled directly all the same'),
+    noProxy: z
+      .array(parsed(parseHostPattern, HOST_PATTERN))
+      .prefault([])
+      .describe('hosts that match and are dialled directly all the same'),
     ca: z
       .string()
       .min(1)
