@@ -7,10 +7,10 @@ import type { RecordedReads } from './io/file-reads.ts'
 import { HookHost } from './io/hooks/hook-host.ts'
 import type { HookSource } from './io/hooks/messages.ts'
 import type { Generation } from './io/proxy/generation.ts'
-import type { UpstreamWay } from './io/proxy/parents.ts'
 import type { Logger } from './io/telemetry/log.ts'
 import type { Metrics } from './io/telemetry/metrics.ts'
 import { Inspection, type InspectionMaterial } from './io/tls/inspection.ts'
+import type { UpstreamWay } from './io/tls/upstream-way.ts'
 import { VERSION } from './version.ts'
 
 /** What can change while the gateway runs, as one. */

@@ -44,6 +44,8 @@ export class MixedTraffic {
     const secure = await HttpOrigin.serving(() => 'inside', { tls: originCa.issue('DNS:models.test') })
     const config = (mode: string) => `
 mode: ${mode}
+# Nobody is there: whoever is led that way is refused.
+upstream: [{ match: [parented.test], proxy: "http://127.0.0.1:1" }]
 rules:
   - { name: echo, hosts: [echo.test], ports: [7], protocol: any }
   - { name: web, hosts: [web.test], ports: [80] }
@@ -51,6 +53,7 @@ rules:
   - { name: another-name, hosts: [misnamed.test], paths: ["/team/*"] }
   - { name: private, hosts: [private.test, nowhere.test, broken.test], ports: [7], protocol: any }
   - { name: closed, hosts: [closed.test], ports: [7], protocol: any }
+  - { name: parented, hosts: [parented.test], ports: [7], protocol: any }
   - { name: no-gists, hosts: [gist.test], action: deny }
   - { name: no-telemetry, hosts: [dc.test], action: deny, quiet: true }
 destinations:
@@ -96,6 +99,7 @@ subnet: { ranges: ["10.0.1.0/24"] }
           'closed.test:7',
           'private.test:7',
           'nowhere.test:7',
+          'parented.test:7',
           'broken.test:7',
           'gist.test:443',
           'dc.test:443',

@@ -1,11 +1,12 @@
+import { X509Certificate } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import type { Config } from '../../core/config.ts'
 import { type Problem, problem, warning } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { FileReads } from '../file-reads.ts'
-import type { UpstreamWay } from '../proxy/parents.ts'
 import { originTrust } from '../tls/origin-trust.ts'
-import { readText } from './read-file.ts'
+import type { UpstreamWay } from '../tls/upstream-way.ts'
 import { readCredentials } from './secret-file.ts'
 
 interface ReadUpstream {
@@ -47,14 +48,28 @@ async function readTrust(
 ): Promise<Result<SecureContext | undefined, string>> {
   if (!proxy.some(({ scheme }) => scheme === 'https')) return ok(undefined)
   if (ca === undefined) return ok(originTrust([]))
-  const read = await reads(ca, () => readText(ca))
-  if (!read.ok) return err(`\`${ca}\`: ${read.error.message}`)
+  // The same as `inspection.upstreamCa` has it recorded: one file may be both.
+  const read = await reads(ca, () => readPem(ca))
+  if (!read.ok) return err(read.error.message)
   const notPem = err(`\`${ca}\` is not a file of PEM certificates`)
-  // Node takes a text without any certificate for an empty list.
-  if (!read.value.text.includes('-----BEGIN CERTIFICATE-----')) return notPem
+  const certificates = read.value.match(PEM_CERTIFICATE) ?? []
+  // Node takes a text without any certificate, or with broken ones, for an empty list.
+  if (certificates.length === 0) return notPem
   try {
-    return ok(createSecureContext({ ca: read.value.text, minVersion: 'TLSv1.2' }))
+    for (const certificate of certificates) new X509Certificate(certificate)
+    return ok(createSecureContext({ ca: certificates, minVersion: 'TLSv1.2' }))
   } catch {
     return notPem
+  }
+}
+
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
+
+async function readPem(file: string): Promise<Result<string, { readonly code: 'unreadable'; readonly message: string }>> {
+  try {
+    return ok(await readFile(file, 'utf8'))
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    return err({ code: 'unreadable', message: `cannot read \`${file}\` (${code})` })
   }
 }

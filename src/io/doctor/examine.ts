@@ -12,9 +12,10 @@ import type { Reason } from '../../core/policy/reasons.ts'
 import { Caller, Dialer, type DialFailure } from '../proxy/dial.ts'
 import { isListener } from '../proxy/own-listener.ts'
 import { ParentDialer } from '../proxy/parent-dial.ts'
-import { Parents, type UpstreamWay } from '../proxy/parents.ts'
+import { Parents } from '../proxy/parents.ts'
 import { Resolver } from '../proxy/resolver.ts'
 import { handshakeWithOrigin } from '../tls/origin-trust.ts'
+import type { UpstreamWay } from '../tls/upstream-way.ts'
 
 /** What came of one destination: how far it was reached, with times in milliseconds. */
 export interface Examination {

@@ -10,8 +10,8 @@ import { type AddressRefusal, type VettedAddress, vetAddress } from '../../core/
 import { err, ok, type Result } from '../../core/result.ts'
 import type { RawConnection } from '../relay/raw-connection.ts'
 import type { RawDial } from '../relay/relay.ts'
+import type { UpstreamWay } from '../tls/upstream-way.ts'
 import type { ParentDestination, ParentDialer } from './parent-dial.ts'
-import type { UpstreamWay } from './parents.ts'
 import type { LookupFailure, Resolver } from './resolver.ts'
 
 export interface DialRequest {

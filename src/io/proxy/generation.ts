@@ -2,7 +2,7 @@ import type { Config } from '../../core/config.ts'
 import type { Policy } from '../../core/policy/policy.ts'
 import type { HookHost } from '../hooks/hook-host.ts'
 import type { Inspection } from '../tls/inspection.ts'
-import type { UpstreamWay } from './parents.ts'
+import type { UpstreamWay } from '../tls/upstream-way.ts'
 
 /** Config, the policy compiled from it and what it needs to look inside TLS, swapped as one. A request keeps the generation it began with. */
 export interface Generation {

@@ -7,8 +7,9 @@ import { type VettedAddress, vetAddress } from '../../core/policy/vet.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { ConnectAnswerReader } from '../../core/wire/connect-answer.ts'
 import { handshakeWithOrigin } from '../tls/origin-trust.ts'
+import type { UpstreamWay } from '../tls/upstream-way.ts'
 import { beforeDeadline, type Caller, type DialFailure, type Dialled, interleaved, race } from './dial.ts'
-import type { ParentOutcome, Parents, UpstreamWay } from './parents.ts'
+import type { ParentOutcome, Parents } from './parents.ts'
 import type { Resolver } from './resolver.ts'
 
 /** A destination that a parent dials. A name in it has not been resolved here and is not going to be. */

@@ -1,13 +1,4 @@
-import type { SecureContext } from 'node:tls'
 import type { Parent, UpstreamSection } from '../../core/policy/upstream.ts'
-
-/** A section of `upstream` with what was read from its files. */
-export interface UpstreamWay extends UpstreamSection {
-  /** `Proxy-Authorization`, whole. */
-  readonly authorization: string | undefined
-  /** By whom parents in TLS are believed; there where one is. */
-  readonly trust: SecureContext | undefined
-}
 
 /** What came of one attempt with one parent: metric labels. */
 export const PARENT_OUTCOMES = ['connected', 'refused', 'credentials', 'failed', 'timeout', 'unanswered', 'loop'] as const
