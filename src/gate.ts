@@ -1,9 +1,11 @@
 import { hostname } from 'node:os'
 import { getSystemErrorName } from 'node:util'
+import { AUDIT_EVENTS } from './core/audit-event.ts'
 import type { Config, Limits } from './core/config.ts'
 import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
-import type { Policy } from './core/policy/policy.ts'
+import { everyEntry, type Policy } from './core/policy/policy.ts'
 import { type WorkLeft, wait } from './ending.ts'
+import { CredentialVerifier } from './io/credentials/verifier.ts'
 import type { Admission, AdmissionHooks } from './io/proxy/admission.ts'
 import { Dialer } from './io/proxy/dial.ts'
 import { Exchanges } from './io/proxy/exchanges.ts'
@@ -40,6 +42,8 @@ export interface GateOptions {
   readonly ownListeners: () => readonly ListenAddress[]
   /** Client connections that this process may have; without it, what the config says. */
   readonly connections?: number
+  /** Processes that the gateway is: each takes its part of what is limited and cannot be shared. */
+  readonly processes?: number
 }
 
 /** Has an admission counted. */
@@ -63,13 +67,25 @@ export class Gate {
   readonly #resolver: Resolver
   readonly #pool: OriginPool
   readonly #admission: Admission
+  readonly #credentials: CredentialVerifier
   readonly #relay: Relay
   readonly #proxy: ProxyListener
   #connections: number | undefined
   #bound: ListenAddress | undefined
   #refusesNew = false
 
-  constructor({ settings, metrics, audit, admission, log, hostsFile, via, ownListeners, connections }: GateOptions) {
+  constructor({
+    settings,
+    metrics,
+    audit,
+    admission,
+    log,
+    hostsFile,
+    via,
+    ownListeners,
+    connections,
+    processes = 1,
+  }: GateOptions) {
     this.#settings = settings
     this.#metrics = metrics
     this.#log = log
@@ -81,6 +97,11 @@ export class Gate {
     this.#resolver = new Resolver(this.#resolverOptions(config))
     this.#pool = new OriginPool(() => this.#generation.config.limits.originKeepAliveSeconds * 1000)
     this.#admission = admission
+    this.#credentials = new CredentialVerifier({
+      failuresPerMinute: () =>
+        Math.max(1, Math.floor(this.#generation.config.credentials.failuresPerMinutePerClient / processes)),
+      nowMs: () => performance.now(),
+    })
     this.#relay = chooseRelay(config.relay, {
       onTaken: (tunnels) => this.#proxy.handedOver(tunnels),
       onTrouble: (errno) => log.error({ errno: getSystemErrorName(-errno) }, 'the kernel relay had to give a tunnel up'),
@@ -102,6 +123,7 @@ export class Gate {
     const generation = this.#generation
     const { config } = generation
     this.#proxy.limit(this.#limits())
+    this.#proxy.secure(generation.access.tls)
     this.#telemetry.configure(telemetrySettings(this.#settings.settings))
     if (JSON.stringify(before.config.dns) !== JSON.stringify(config.dns))
       this.#resolver.reconfigure(this.#resolverOptions(config))
@@ -191,12 +213,17 @@ export class Gate {
   }
 
   /** Series of entries that are gone would pile up with every reload. */
-  #forgetEntries({ entries }: Policy): void {
+  #forgetEntries(before: Policy): void {
     const kept = idsOf(this.#generation.policy)
-    for (const { id, feature = 'rules' } of entries) {
+    for (const { id, feature = 'rules' } of everyEntry(before)) {
       if (kept.has(id)) continue
       this.#metrics.entryHits.remove({ entry: id, feature })
       for (const direction of ['up', 'down']) this.#metrics.entryBytes.remove({ entry: id, direction })
+    }
+    const groups = groupNames(this.#generation.policy)
+    for (const { name } of before.groups) {
+      if (groups.has(name)) continue
+      for (const verdict of AUDIT_EVENTS) this.#metrics.groupRequests.remove({ group: name, verdict })
     }
   }
 
@@ -214,6 +241,7 @@ export class Gate {
       relay: this.#relay,
       telemetry: this.#telemetry,
       admission: this.#admission,
+      credentials: this.#credentials,
       tunnels: this.tunnels,
       exchanges: this.#exchanges,
       log: this.#log,
@@ -230,8 +258,12 @@ export const HOSTS_FILE = '/etc/hosts'
 /** How long closed tunnels may take to flush their last bytes. */
 const CLOSE_MS = 2_000
 
-function idsOf({ entries }: Policy): ReadonlySet<string> {
-  return new Set(entries.map(({ id }) => id))
+function idsOf(policy: Policy): ReadonlySet<string> {
+  return new Set(everyEntry(policy).map(({ id }) => id))
+}
+
+function groupNames({ groups }: Policy): ReadonlySet<string> {
+  return new Set(groups.map(({ name }) => name))
 }
 
 function telemetrySettings({ config, policy, auditKey }: Settings) {
@@ -240,6 +272,7 @@ function telemetrySettings({ config, policy, auditKey }: Settings) {
     auditEvents: audit.events,
     deniedHosts: metrics.deniedHosts,
     entries: idsOf(policy),
+    groups: groupNames(policy),
     clients: { shown: audit.clients, key: auditKey },
   }
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
+import { limitsOf } from './core/policy/compile-groups.ts'
 import { Ending } from './ending.ts'
 import { countAdmission, Gate, HOSTS_FILE } from './gate.ts'
 import { createAdminService } from './io/admin/admin-service.ts'
@@ -78,7 +79,10 @@ export class Gateway implements RunningGateway {
       settings: this.#settings,
       metrics,
       audit: this.#audit,
-      admission: new OwnAdmission({ ...countAdmission(metrics), limits: () => this.#settings.generation.config.limits }),
+      admission: new OwnAdmission({
+        ...countAdmission(metrics),
+        limits: (client) => limitsOf(this.#settings.generation.config, client),
+      }),
       log,
       hostsFile,
       via: newVia(),

@@ -1,7 +1,9 @@
+import type { ProxyListenAddress } from './core/config/listen.ts'
 import type { Config } from './core/config.ts'
 import { inspectedHosts } from './core/policy/inspected-hosts.ts'
-import type { Policy } from './core/policy/policy.ts'
+import { everyEntry, everyPolicy, type Policy } from './core/policy/policy.ts'
 import type { Result } from './core/result.ts'
+import { type ClientAccess, NO_ACCESS_FILES } from './io/credentials/client-access.ts'
 import type { RecordedReads } from './io/file-reads.ts'
 import type { Generation } from './io/proxy/generation.ts'
 import type { Logger } from './io/telemetry/log.ts'
@@ -15,6 +17,8 @@ export interface Settings {
   readonly policy: Policy
   /** Absent without a usable CA. */
   readonly inspection?: InspectionMaterial | undefined
+  /** Who clients are, as far as files say; absent where none do. */
+  readonly access?: ClientAccess | undefined
   /** Bearer token of the admin API; absent where none is configured. */
   readonly adminToken?: string | undefined
   /** Key of the clients' pseudonyms in the audit log; absent where none is configured. */
@@ -121,13 +125,16 @@ export class SettingsInForce {
         cloud: policy.cloud,
         editions: policy.editions,
         entries: policy.entries.length,
+        ...(policy.groups.length === 0
+          ? {}
+          : { groups: policy.groups.map(({ name, policy: own }) => ({ name, mode: own.mode, entries: own.entries.length })) }),
       },
       reload: { failure: this.#failure ?? null, restartRequired: this.#restartRequired },
     }
   }
 
-  #generationOf({ config, policy, inspection }: Settings, number: number): Generation {
-    return { number, config, policy, inspection: inspection && this.#inspection(inspection, config) }
+  #generationOf({ config, policy, inspection, access = NO_ACCESS_FILES }: Settings, number: number): Generation {
+    return { number, config, policy, inspection: inspection && this.#inspection(inspection, config), access }
   }
 
   #inspection(material: InspectionMaterial, config: Config): Inspection {
@@ -149,19 +156,29 @@ export class SettingsInForce {
     metrics.policyLoadedTimestamp.set(Math.floor(Date.now() / 1000))
     metrics.policyCurrent.set(1)
     for (const outcome of ['ok', 'failed']) metrics.policyReloads.inc({ outcome }, 0)
-    this.#reportModeSince = policy.mode === 'report' ? (this.#reportModeSince ?? Math.floor(Date.now() / 1000)) : undefined
+    const reports = everyPolicy(policy).some(({ mode }) => mode === 'report')
+    this.#reportModeSince = reports ? (this.#reportModeSince ?? Math.floor(Date.now() / 1000)) : undefined
     metrics.reportModeSince.set(this.#reportModeSince ?? 0)
     metrics.caExpiryTimestamp.set(inspection === undefined ? 0 : Math.floor(inspection.authority.notAfter.getTime() / 1000))
     metrics.tunnelsLimit.set(config.limits.tunnels)
-    for (const { feature = 'rules' } of policy.entries) metrics.policyEntries.inc({ feature })
+    for (const { feature = 'rules' } of everyEntry(policy)) metrics.policyEntries.inc({ feature })
   }
+}
+
+/** The files of `tls` are loaded again; whether TLS is spoken is settled at start. */
+function boundTo(listener: ProxyListenAddress | undefined) {
+  return listener && { address: listener.address, port: listener.port, tls: listener.tls !== undefined }
 }
 
 /** Keys that are read once, at start: those that changed now, and those that wait already. */
 function restartRequired(before: Config, after: Config, waiting: readonly string[]): string[] {
   const changed = [
     ...Object.keys(after.listen).map(
-      (name) => [`listen.${name}`, (config: Config) => Object.entries(config.listen).find(([key]) => key === name)] as const,
+      (name) =>
+        [
+          `listen.${name}`,
+          (config: Config) => boundTo(Object.entries(config.listen).find(([key]) => key === name)?.[1]),
+        ] as const,
     ),
     ['workers', (config: Config) => config.workers] as const,
     ['stateDirectory', (config: Config) => config.stateDirectory] as const,

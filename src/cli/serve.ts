@@ -78,8 +78,8 @@ async function loadSettings(source: ConfigSource, log: Logger, reads?: FileReads
   return ok(settingsOf(loaded.value))
 }
 
-function settingsOf({ config, compiled, inspection, adminToken, auditKey }: LoadedConfig): Settings {
-  return { config, policy: compiled.policy, inspection, adminToken, auditKey }
+function settingsOf({ config, compiled, inspection, access, adminToken, auditKey }: LoadedConfig): Settings {
+  return { config, policy: compiled.policy, inspection, access, adminToken, auditKey }
 }
 
 function warn(log: Logger, { warnings }: LoadedConfig): void {

@@ -4,6 +4,7 @@ import { clients } from './config/clients.ts'
 import { destinations } from './config/destinations.ts'
 import { dns } from './config/dns.ts'
 import { count } from './config/fields.ts'
+import { credentials, groups } from './config/groups.ts'
 import { inspection } from './config/inspection.ts'
 import { limits } from './config/limits.ts'
 import { listen } from './config/listen.ts'
@@ -29,6 +30,8 @@ export const configSchema = z.strictObject({
   mode: z.enum(MODES).default('enforce').describe('`report` lets would-be denials through, logged and counted'),
   listen,
   clients,
+  groups,
+  credentials,
   rules: z.array(ruleSchema).prefault([]).describe('what the operator adds to the documented allowlist, or takes from it'),
   destinations,
   dns,

@@ -8,6 +8,7 @@ import { Metrics, readingsOfWorker } from '../io/telemetry/metrics.ts'
 import { type Settings, SettingsInForce } from '../settings-in-force.ts'
 import { AuditPipe } from './audit-pipe.ts'
 import { ConnectionShare } from './connection-share.ts'
+import { workerCount } from './cores.ts'
 import { LeasedAdmission } from './leased-admission.ts'
 import type { Answers, FromWorker, GatewayIdentity, GenerationFiles, Question, ToWorker } from './messages.ts'
 
@@ -172,6 +173,7 @@ function assemble({ identity, connections, auditBytes }: Start, settings: Settin
     via: identity.via,
     ownListeners: () => [identity.metrics, identity.admin],
     connections,
+    processes: workerCount(settings.config.workers),
   })
   const share = new ConnectionShare({
     held: connections,
@@ -188,11 +190,11 @@ async function load({ file, reads, policyHash }: GenerationFiles, identity: Gate
   try {
     const loaded = await loadConfig(file, replayReads(reads))
     if (!loaded.ok) return err(`what the primary could load does not load here: ${loaded.error[0]?.message}`)
-    const { config, compiled, inspection, auditKey = identity.pseudonymKey } = loaded.value
+    const { config, compiled, inspection, access, auditKey = identity.pseudonymKey } = loaded.value
     const { hash } = compiled.policy
     if (hash !== policyHash)
       return err(`the policy is ${hash} here and ${policyHash} in the primary: the package was changed; restart the gateway`)
-    return ok({ config, policy: compiled.policy, inspection, auditKey })
+    return ok({ config, policy: compiled.policy, inspection, access, auditKey })
   } catch (error) {
     return err(error instanceof Error ? error.message : String(error))
   }

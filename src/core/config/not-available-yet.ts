@@ -1,6 +1,5 @@
 /** Keys that are planned and not there yet: refused by name, so that nobody relies on what does nothing. */
 export const NOT_AVAILABLE_YET: readonly string[] = [
-  'groups',
   'hooks',
   'include',
   'serviceTags',
@@ -11,7 +10,6 @@ export const NOT_AVAILABLE_YET: readonly string[] = [
   'listen.transparent',
   'rules.*.addresses',
   'rules.*.expires',
-  'rules.*.groups',
   'rules.*.owner',
   'rules.*.serviceTags',
   'rules.*.ticket',

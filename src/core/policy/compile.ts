@@ -4,6 +4,8 @@ import type { Hostname } from '../names/hostname.ts'
 import { type Problem, warning } from '../problem.ts'
 import { err, ok, type Result } from '../result.ts'
 import { type Edition, type ResolvedRow, resolveRows, toEntry, WORKSPACE_SETTINGS } from './catalogue.ts'
+import type { ClientGroup } from './client-group.ts'
+import { compileGroups } from './compile-groups.ts'
 import { configProblems } from './config-problems.ts'
 import { DEFAULT_PORTS, type Entry, type Pattern } from './entry.ts'
 import { featureSwitch } from './features.ts'
@@ -38,23 +40,53 @@ export function compilePolicy(sources: PolicySources): Result<CompiledPolicy, re
   const rows = editions.flatMap((edition) => resolveRows(edition, config.cloud, config.workspace))
   const isOn = featureSwitch(config, editions)
   const on = rows.filter(({ edition, row }) => isOn(edition, row.feature))
-  const entries = [
-    ...config.rules.map(ruleEntry),
-    ...on.filter(({ patterns }) => patterns.length > 0).map((row) => catalogueEntry(row, config)),
-  ]
-  const policy: Policy = {
+  const entries = entriesOf(on, config)
+  const top: Policy = {
     cloud: config.cloud,
     editions: editions.map(({ id }) => id),
     mode: config.mode,
-    hash: sources.digest(fingerprint(config, entries)),
+    hash: '',
     entries,
     tree: treeOf(entries),
     pins: new Map(Object.entries(config.destinations.pin) as [Hostname, Pin][]),
     privateRanges: config.destinations.privateRanges,
     unlisted: unlistedTree(config, sources.editions, isOn),
     known: knownTree(known),
+    groups: [],
   }
-  return ok({ policy, warnings: [...problems, ...missingParameters(on), ...lintEntries(policy, config)] })
+  const groups = compileGroups(top, {
+    config,
+    editions,
+    all: sources.editions,
+    entriesOf: (isOnThere, group) =>
+      entriesOf(
+        rows.filter(({ edition, row }) => isOnThere(edition, row.feature)),
+        config,
+        group,
+      ),
+    treeOf,
+  })
+  const hash = sources.digest(fingerprint(config, entries, groups))
+  const policy = { ...top, hash, groups: groups.map((group) => ({ ...group, policy: { ...group.policy, hash } })) }
+  const missing = missingParameters(
+    rows.filter((row) => on.includes(row) || groups.some(({ isOn }) => isOn(row.edition, row.row.feature))),
+  )
+  return ok({ policy, warnings: [...problems, ...missing, ...lintEntries(policy, config)] })
+}
+
+/**
+ * What is in force, operator rules first.
+ *
+ * @param rows those that are on
+ * @param group whose rules count beside everybody's
+ */
+function entriesOf(rows: readonly ResolvedRow[], config: Config, group?: string): Entry[] {
+  return [
+    ...config.rules
+      .filter(({ groups }) => groups === undefined || (group !== undefined && groups.includes(group)))
+      .map(ruleEntry),
+    ...rows.filter(({ patterns }) => patterns.length > 0).map((row) => catalogueEntry(row, config)),
+  ]
 }
 
 /** The tree that `decide` walks. Entries that stand earlier are found first among equally specific ones. */
@@ -105,10 +137,14 @@ function missingParameters(rows: readonly ResolvedRow[]): Problem[] {
   })
 }
 
-function fingerprint(config: Config, entries: readonly Entry[]): string {
+function fingerprint(config: Config, entries: readonly Entry[], groups: readonly ClientGroup[]): string {
   const { cloud, mode, destinations, clients } = config
+  const grouped = groups.map(({ name, policy }) => [name, config.groups[name], policy.entries])
   return JSON.stringify(
-    [cloud, mode, destinations.pin, destinations.privateRanges.cidrs, clients.allow.cidrs, entries],
+    [
+      ...[cloud, mode, destinations.pin, destinations.privateRanges.cidrs, clients.allow.cidrs, entries],
+      ...(grouped.length === 0 ? [] : [grouped]),
+    ],
     (key, value) => (key === 'destinations' && value instanceof CidrSet ? value.cidrs : value),
   )
 }

@@ -1,15 +1,18 @@
 import { dirname, resolve } from 'node:path'
+import type { ListenerTlsSettings } from '../../core/config/listen.ts'
 import { type Config, configSchema } from '../../core/config.ts'
 import type { ListenAddress } from '../../core/listen-address.ts'
 import { type CompiledPolicy, compilePolicy } from '../../core/policy/compile.ts'
 import { lintInspection } from '../../core/policy/lint.ts'
 import { type Problem, problem } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
+import type { ClientAccess } from '../credentials/client-access.ts'
 import { type FileReads, readNow } from '../file-reads.ts'
 import { type InspectionMaterial, loadInspection } from '../tls/inspection.ts'
 import { type Catalogue, readCatalogue } from './catalogue-files.ts'
 import { checkAgreement, warnAboutAdmin, warnAboutAudit } from './cross-checks.ts'
 import { digest } from './digest.ts'
+import { loadClientAccess } from './load-access.ts'
 import type { LocatedProblem } from './located-problem.ts'
 import { readText } from './read-file.ts'
 import { readYaml, type YamlSource } from './read-yaml.ts'
@@ -26,6 +29,7 @@ export interface LoadedConfig {
   readonly compiled: CompiledPolicy
   /** Absent without a usable CA; where a rule needs one, a warning says why. */
   readonly inspection: InspectionMaterial | undefined
+  readonly access: ClientAccess
   readonly warnings: readonly LocatedProblem[]
   /** Changes when the file's bytes do: 12 hexadecimal digits. */
   readonly contentHash: string
@@ -69,12 +73,15 @@ export async function loadConfig(
   const auditKey =
     config.audit.hashKeyFile === undefined ? ok(undefined) : await readSecret(config.audit.hashKeyFile, 'key', reads)
   if (!auditKey.ok) return err(inOrder(file, source, [problem(['audit', 'hashKeyFile'], auditKey.error)]))
+  const access = await loadClientAccess(config, reads)
+  if (!access.ok) return err(inOrder(file, source, access.error))
   const inspection = await loadInspection(config.inspection, reads)
   const means = inspection.ok ? ok(inspection.value.authority) : inspection
   const warnings = [
     ...compiled.value.warnings,
     ...warnAboutAdmin(config),
     ...warnAboutAudit(config),
+    ...access.value.warnings,
     ...lintInspection(compiled.value.policy, means),
   ]
   return ok({
@@ -82,6 +89,7 @@ export async function loadConfig(
     config,
     compiled: compiled.value,
     inspection: inspection.ok ? inspection.value : undefined,
+    access: access.value.access,
     warnings: inOrder(file, source, warnings),
     contentHash,
     files: filesOf(file, config),
@@ -168,15 +176,30 @@ function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function filesOf(file: string, { inspection, admin, audit }: Config): string[] {
+function filesOf(file: string, { inspection, admin, audit, credentials, listen }: Config): string[] {
   const { caCertificate, caKey, upstreamCa } = inspection
-  const secrets = [admin.tokenFile, audit.hashKeyFile].filter((name) => name !== undefined)
+  const { certificate, key, clientCa, crl } = listen.proxy.tls ?? {}
+  const secrets = [admin.tokenFile, audit.hashKeyFile, credentials.file, certificate, key, clientCa, crl].filter(
+    (name) => name !== undefined,
+  )
   return [resolve(file), caCertificate, caKey, ...upstreamCa, ...secrets]
+}
+
+function absoluteFiles(tls: ListenerTlsSettings, absolute: (file: string) => string): ListenerTlsSettings {
+  const { clientCa, crl } = tls
+  return {
+    ...tls,
+    certificate: absolute(tls.certificate),
+    key: absolute(tls.key),
+    ...(clientCa === undefined ? {} : { clientCa: absolute(clientCa) }),
+    ...(crl === undefined ? {} : { crl: absolute(crl) }),
+  }
 }
 
 /** `-` is standard output and no path. */
 function withAbsolutePaths(config: Config, folder: string): Config {
-  const { admin, audit, inspection, stateDirectory } = config
+  const { admin, audit, credentials, inspection, listen, stateDirectory } = config
+  const { tls } = listen.proxy
   const absolute = (file: string) => resolve(folder, file)
   return {
     ...config,
@@ -186,6 +209,8 @@ function withAbsolutePaths(config: Config, folder: string): Config {
       file: audit.file === '-' ? '-' : absolute(audit.file),
       ...(audit.hashKeyFile === undefined ? {} : { hashKeyFile: absolute(audit.hashKeyFile) }),
     },
+    credentials: credentials.file === undefined ? credentials : { ...credentials, file: absolute(credentials.file) },
+    listen: tls === undefined ? listen : { ...listen, proxy: { ...listen.proxy, tls: absoluteFiles(tls, absolute) } },
     inspection: {
       ...inspection,
       caCertificate: absolute(inspection.caCertificate),

@@ -1,7 +1,11 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
+import type { CredentialRecord } from '../../core/config/credential-file.ts'
 import type { Authority } from '../../core/names/authority.ts'
 import { type IpAddress, parseIp, unmapped } from '../../core/names/ip.ts'
+import type { Result } from '../../core/result.ts'
+import { type ClientCertificate, clientCertificateOf } from '../tls/client-certificate.ts'
 import type { Dialled } from './dial.ts'
 import type { Exchange } from './exchange.ts'
 import type { Http1Responder } from './responder.ts'
@@ -13,6 +17,8 @@ export interface HttpSession {
   readonly authority: Authority
   /** Id of the CONNECT. */
   readonly parent: string
+  /** Who opened it, where a password told. */
+  readonly proved: CredentialRecord | undefined
   /** The connection that was made before the 200, for the first request. */
   dialled: Dialled | undefined
   /** A request has come out of it, whatever became of it. */
@@ -26,6 +32,13 @@ export interface PendingRequest {
   readonly responder: Http1Responder
 }
 
+/** What a client showed in its TLS handshake with the listener. */
+export interface ShownCertificate {
+  readonly shown: Result<ClientCertificate | undefined, string>
+  /** The CAs it was verified by, in PEM. */
+  readonly clientCa: string | undefined
+}
+
 /** One client connection on a listener, or what was found inside one. */
 export class ClientConnection {
   /** Where answers go: the TCP connection, or the TLS inside it. */
@@ -35,6 +48,10 @@ export class ClientConnection {
   readonly client: IpAddress
   readonly clientPort: number
   readonly session: HttpSession | undefined
+  /** Absent where the listener speaks no TLS. */
+  readonly certificate: ShownCertificate | undefined
+  /** Nobody on the way can read what is sent to the listener. */
+  readonly isConfidential: boolean
   /** Requests whose answers are not finished, in the order they came. */
   readonly requests = new Set<PendingRequest>()
   /** The request read last; its body may still be arriving, even after its answer. */
@@ -46,10 +63,13 @@ export class ClientConnection {
     socket: Socket,
     listener: string,
     outer?: { readonly connection: ClientConnection; readonly session: HttpSession },
+    clientCa?: string,
   ) {
     this.socket = socket
     this.listener = listener
     this.session = outer?.session
+    this.certificate = outer?.connection.certificate ?? (outer === undefined ? shownOn(socket, clientCa) : undefined)
+    this.isConfidential = outer?.connection.isConfidential ?? socket instanceof TLSSocket
     const address = outer?.connection.client ?? parseIp(socket.remoteAddress?.replace(/%.*$/, '') ?? '')
     // A peer that has gone before it was accepted has no address; it matches no range that anybody would allow.
     this.client = unmapped(address ?? NO_ADDRESS)
@@ -60,6 +80,10 @@ export class ClientConnection {
   get pending(): number {
     return this.requests.size
   }
+}
+
+function shownOn(socket: Socket, clientCa: string | undefined): ShownCertificate | undefined {
+  return socket instanceof TLSSocket ? { shown: clientCertificateOf(socket), clientCa } : undefined
 }
 
 const NO_ADDRESS: IpAddress = { family: 6, words: [0, 0, 0, 0], text: '::' }

@@ -1,12 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import type { AuditVerdict, RequestKind, TunnelEnd } from '../../core/audit-event.ts'
-import type { Config } from '../../core/config.ts'
+import type { CredentialRecord } from '../../core/config/credential-file.ts'
+import type { Config, Limits } from '../../core/config.ts'
 import type { Authority } from '../../core/names/authority.ts'
 import { addressHost, formatAuthority } from '../../core/names/authority.ts'
 import type { IpAddress } from '../../core/names/ip.ts'
+import type { ClientGroup } from '../../core/policy/client-group.ts'
 import type { Denial } from '../../core/policy/enforce.ts'
 import type { Entry } from '../../core/policy/entry.ts'
 import { type Hint, hintFor, plainHint } from '../../core/policy/hints.ts'
+import type { Policy } from '../../core/policy/policy.ts'
 import { isFailure, type Reason } from '../../core/policy/reasons.ts'
 import type { AddressRefusal } from '../../core/policy/vet.ts'
 import { type Answer, buildAnswer } from '../../core/wire/answer.ts'
@@ -17,6 +20,8 @@ import type { Generation } from './generation.ts'
 /** A refusal with what only the dialler knows. */
 export interface Refusal extends Denial {
   readonly refusal?: AddressRefusal
+  /** Not yet a refusal to whoever asks again as it is told to. */
+  readonly isChallenge?: true
 }
 
 /** Bytes and end of what was relayed. */
@@ -45,6 +50,13 @@ export class Exchange {
   serverName: string | undefined
   pathAndQuery: string | undefined
   entry: Entry | undefined
+  /** Whose policy counts; absent: the one at the top. */
+  group: ClientGroup | undefined
+  /** Who asked, where a password or a certificate told. */
+  user: string | undefined
+  proved: CredentialRecord | undefined
+  /** What its tunnels and requests are counted under. */
+  countedAs: string
   /** What report mode let pass. */
   wouldDeny: Denial | undefined
   address: { readonly ip: IpAddress; readonly port: number } | undefined
@@ -59,6 +71,17 @@ export class Exchange {
     this.generation = generation
     this.connection = connection
     this.kind = kind
+    this.countedAs = connection.client.text
+  }
+
+  /** That of the client's group. */
+  get policy(): Policy {
+    return this.group?.policy ?? this.generation.policy
+  }
+
+  /** Those of the client's group. */
+  get limits(): Limits {
+    return this.group?.limits ?? this.generation.config.limits
   }
 
   get settled(): boolean {
@@ -76,14 +99,15 @@ export class Exchange {
 
   /** Records a refusal or failure and builds its answer. */
   refuse(refusal: Refusal): Answer {
-    const { policy, config } = this.generation
+    const { policy } = this
+    const { config } = this.generation
     const { reason, detail } = refusal
     const hint = this.target === undefined ? plainHint(refusal) : hintFor(policy, this.target, refusal, refusal.refusal)
     if (!this.#settled) {
       this.entry = refusal.entry ?? this.entry
       this.#hint = hint
       const verdict = isFailure(reason) ? 'error' : 'deny'
-      this.#count(verdict, refusal)
+      this.#count(verdict, refusal, refusal.isChallenge)
       this.#write(verdict, reason, detail, {})
     }
     return buildAnswer({ reason, requestId: this.id, target: this.target, hint, detail }, config.answers.hints)
@@ -92,7 +116,7 @@ export class Exchange {
   /** Counts a request that is being served; its line follows at its end. */
   allowed(): void {
     const { wouldDeny } = this
-    if (wouldDeny !== undefined && this.target !== undefined) this.#hint = hintFor(this.generation.policy, this.target, wouldDeny)
+    if (wouldDeny !== undefined && this.target !== undefined) this.#hint = hintFor(this.policy, this.target, wouldDeny)
     this.#count(wouldDeny === undefined ? 'allow' : 'would_deny', wouldDeny)
   }
 
@@ -116,10 +140,10 @@ export class Exchange {
     })
   }
 
-  #count(event: AuditVerdict, denial: Denial | undefined): void {
+  #count(event: AuditVerdict, denial: Denial | undefined, isChallenge = false): void {
     if (this.#counted) return
     this.#counted = true
-    const quiet = denial?.reason === 'denied_by_rule' && denial.entry?.quiet === true
+    const quiet = isChallenge || (denial?.reason === 'denied_by_rule' && denial.entry?.quiet === true)
     const counted = { ...this.#facts(), event, ...(denial === undefined ? {} : { reason: denial.reason }) }
     this.#telemetry.count(counted, this.#hint, quiet)
   }
@@ -152,11 +176,13 @@ export class Exchange {
   }
 
   #facts() {
-    const { kind, connection, target, entry } = this
+    const { kind, connection, target, entry, group, user } = this
     return {
       kind,
       listener: connection.listener,
       client: connection.client.text,
+      ...(group === undefined ? {} : { group: group.name }),
+      ...(user === undefined ? {} : { user }),
       ...(target === undefined ? {} : { host: target.host.text, port: target.port }),
       ...(entry === undefined ? {} : { entry: entry.id }),
       ...(entry?.feature === undefined ? {} : { feature: entry.feature }),

@@ -1,5 +1,6 @@
 import type { Config } from '../../core/config.ts'
 import type { Policy } from '../../core/policy/policy.ts'
+import type { ClientAccess } from '../credentials/client-access.ts'
 import type { Inspection } from '../tls/inspection.ts'
 
 /** Config, the policy compiled from it and what it needs to look inside TLS, swapped as one. A request keeps the generation it began with. */
@@ -10,4 +11,5 @@ export interface Generation {
   readonly policy: Policy
   /** Absent without a usable CA. */
   readonly inspection: Inspection | undefined
+  readonly access: ClientAccess
 }

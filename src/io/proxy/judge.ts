@@ -11,6 +11,7 @@ import {
   type WireProblem,
 } from '../../core/wire/request-head.ts'
 import type { Exchange, Refusal } from './exchange.ts'
+import { identify } from './identify.ts'
 import type { ProxyContext } from './proxy-context.ts'
 
 export type Allowed = Extract<Ruling, { verdict: 'allow' }>
@@ -28,13 +29,26 @@ export function headOf({ method = '', url = '', httpVersion, rawHeaders }: Incom
 
 /**
  * The steps before anything of the request is looked at, in the order that says least to whom it does not concern: the client, the
- * gateway's state, the client's rate. Gives the refusal, or nothing; a promise only where another process has to be asked.
+ * gateway's state, who the client is, its rate. Gives the refusal, or nothing; a promise only where a password has to be looked at
+ * or another process has to be asked.
+ *
+ * @param head what the client's credentials stand in
  */
-export function admit(context: ProxyContext, exchange: Exchange): Refusal | undefined | Promise<Refusal | undefined> {
+export function admit(
+  context: ProxyContext,
+  exchange: Exchange,
+  head?: RequestHead,
+): Refusal | undefined | Promise<Refusal | undefined> {
   const { client } = exchange.connection
   if (!exchange.generation.config.clients.allow.contains(client)) return { reason: 'client_not_allowed' }
   if (context.isDraining()) return { reason: 'draining' }
-  const taken = context.admission.takeRequest(client.text, performance.now())
+  const stranger = identify(context, exchange, head)
+  if (stranger instanceof Promise) return stranger.then((refusal) => refusal ?? takeRequest(context, exchange))
+  return stranger ?? takeRequest(context, exchange)
+}
+
+function takeRequest(context: ProxyContext, exchange: Exchange): Refusal | undefined | Promise<Refusal | undefined> {
+  const taken = context.admission.takeRequest(exchange.countedAs, performance.now())
   if (typeof taken === 'boolean') return taken ? undefined : CLIENT_LIMIT
   return taken.then((granted) => (granted ? undefined : CLIENT_LIMIT))
 }
@@ -53,8 +67,9 @@ export function judgeHead(exchange: Exchange, head: RequestHead): Result<JudgedH
 
 /** Decision, mode and what this gateway can do, in one. Notes on the exchange what decided. */
 export function rule(exchange: Exchange, request: EgressRequest): Result<Allowed, Refusal> {
-  const { policy, inspection } = exchange.generation
-  const inspectionAvailable = inspection?.permits(request.host) ?? false
+  const { policy, group } = exchange
+  const { inspection } = exchange.generation
+  const inspectionAvailable = !group?.neverInspected && (inspection?.permits(request.host) ?? false)
   const ruling = enforce(decide(policy, request), { mode: policy.mode, port: request.port, inspectionAvailable })
   exchange.entry = ruling.entry
   if (ruling.verdict === 'deny') return err(ruling)

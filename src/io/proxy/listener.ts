@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { RequestKind } from '../../core/audit-event.ts'
@@ -8,6 +9,7 @@ import type { Answer } from '../../core/wire/answer.ts'
 import { asksForWebSocket, withoutUpgrade } from '../../core/wire/fields.ts'
 import type { RequestHead, WireProblem } from '../../core/wire/request-head.ts'
 import { listen } from '../listen.ts'
+import type { ListenerTls } from '../tls/listener-tls.ts'
 import { ClientConnection, type PendingRequest } from './client-connection.ts'
 import { answerWithFile, asksForFile } from './client-files.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
@@ -33,19 +35,23 @@ export class ProxyListener {
   readonly name: string
   readonly #context: ProxyContext
   readonly #forwarder: Forwarder
-  readonly #server: Server
+  readonly #server: Server | TlsServer
   #http2: Http2Inside
   readonly #connections = new WeakMap<Socket, ClientConnection>()
   readonly #sockets = new Set<Socket>()
   #onConnection: (() => void) | undefined
   #maxConnections: number
   #handedOver = 0
+  #clientCa: string | undefined
+  /** Connections whose TLS handshake is not done, by where they come from. */
+  readonly #handshaking = new Map<string, Socket>()
 
   constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits) {
     this.name = name
     this.#context = context
     this.#forwarder = forwarder
-    this.#server = createServer({
+    const { tls } = context.generation().access
+    const options = {
       // The target and the fields have limits of their own, judged after parsing; this one only bounds the parser.
       maxHeaderSize: limits.targetBytes + limits.headBytes,
       headersTimeout: limits.headSeconds * 1000,
@@ -57,7 +63,9 @@ export class ProxyListener {
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS,
       noDelay: true,
-    })
+    }
+    this.#server = tls === undefined ? createServer(options) : createTlsServer({ ...options, ...tlsOptions(tls, limits) })
+    this.#clientCa = tls?.clientCa
     // Node would silently drop the fields past 2,000; ours are counted and refused.
     this.#server.maxHeadersCount = 0
     this.#maxConnections = limits.connections
@@ -75,6 +83,16 @@ export class ProxyListener {
     this.#maxConnections = limits.connections
     this.#boundConnections()
     this.#http2 = this.#http2Inside(limits)
+  }
+
+  /** Takes other certificates from now on. A handshake that began with other CAs for clients than these does not count. */
+  secure(tls: ListenerTls | undefined): void {
+    if (tls === undefined || !('setSecureContext' in this.#server)) return
+    this.#server.setSecureContext(tls.context)
+    // Node's types leave it out; it is read for each new connection.
+    Object.assign(this.#server, { requestCert: tls.asksForCertificates })
+    if (tls.clientCa !== this.#clientCa) for (const socket of this.#handshaking.values()) socket.destroy()
+    this.#clientCa = tls.clientCa
   }
 
   /** So many of this listener's connections are tunnels that Node does not see any more; they count all the same. */
@@ -137,6 +155,18 @@ export class ProxyListener {
       this.#onConnection?.()
       // Until somebody else owns the socket, an error on it ends it and nothing more.
       socket.on('error', () => socket.destroy())
+      if ('setSecureContext' in server) this.#awaitHandshake(socket)
+    })
+    server.on('secureConnection', (socket: TLSSocket) => {
+      // As above, where it is given back.
+      if (this.#connections.has(socket)) return
+      this.#handshaking.delete(peerOf(socket))
+      socket.on('error', () => socket.destroy())
+      this.#connections.set(socket, new ClientConnection(socket, this.name, undefined, this.#clientCa))
+    })
+    server.on('tlsClientError', (_error: Error, socket: TLSSocket) => {
+      this.#context.telemetry.metrics.tlsHandshakeFailures.inc({ cause: 'listener' })
+      socket.destroy()
     })
     server.on('drop', () => this.#context.telemetry.metrics.limitHits.inc({ limit: 'connections' }))
     server.on('connect', (req: IncomingMessage, socket: Socket, head: Buffer) =>
@@ -149,6 +179,14 @@ export class ProxyListener {
     server.on('checkContinue', (req, res) => this.#guard(req.socket, () => this.#onRequest(req, res, true)))
     server.on('checkExpectation', (req, res) => this.#guard(req.socket, () => this.#onRequest(req, res, false)))
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => this.#onParserError(error, socket))
+  }
+
+  #awaitHandshake(socket: Socket): void {
+    const peer = peerOf(socket)
+    this.#handshaking.set(peer, socket)
+    socket.once('close', () => {
+      if (this.#handshaking.get(peer) === socket) this.#handshaking.delete(peer)
+    })
   }
 
   /** An unexpected error ends one connection, never the process. */
@@ -257,7 +295,8 @@ export class ProxyListener {
 
   /** Gives a connection that was taken from the HTTP parser back to it. */
   #parse(socket: Socket): void {
-    this.#server.emit('connection', socket)
+    // What is inside a tunnel has had its TLS.
+    this.#server.emit('setSecureContext' in this.#server ? 'secureConnection' : 'connection', socket)
     // It was paused while nobody owned its bytes, and a new listener alone does not undo that.
     socket.resume()
   }
@@ -326,6 +365,26 @@ export class ProxyListener {
     // The origin did not wait for the body: its answer is out and stays the only one.
     else if (pending === 0) endAndLinger(socket, '')
     else socket.destroy()
+  }
+}
+
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`
+}
+
+/**
+ * A client whose certificate does not hold is let in as far as its first request, which is refused: a broken handshake would tell neither
+ * the client nor the audit log why.
+ */
+function tlsOptions(tls: ListenerTls, { headSeconds }: Limits) {
+  return {
+    ...tls.context,
+    requestCert: tls.asksForCertificates,
+    rejectUnauthorized: false,
+    handshakeTimeout: headSeconds * 1000,
+    ALPNProtocols: ['http/1.1'],
+    // As plain listeners have it: a client may end its side of a tunnel before its origin does.
+    allowHalfOpen: true,
   }
 }
 

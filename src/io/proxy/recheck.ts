@@ -4,6 +4,7 @@ import { vetAddress } from '../../core/policy/vet.ts'
 import { pathOf } from '../../core/wire/request-head.ts'
 import type { Exchange } from './exchange.ts'
 import type { Generation } from './generation.ts'
+import { identifyAgain } from './identify.ts'
 import type { OpenTunnel, Tunnels } from './tunnels.ts'
 
 /** Tunnels judged before others get their turn on the event loop. */
@@ -29,10 +30,16 @@ export async function recheckTunnels(tunnels: Tunnels, generation: Generation, i
   return closed
 }
 
-function isStillAllowed({ exchange, isInspected }: OpenTunnel, { policy, config, inspection }: Generation): boolean {
+function isStillAllowed({ exchange, isInspected }: OpenTunnel, generation: Generation): boolean {
+  const { config, inspection } = generation
   const { target, connection, address } = exchange
   if (target === undefined || !config.clients.allow.contains(connection.client)) return false
-  const inspectionAvailable = inspection?.permits(target.host) ?? false
+  const identity = identifyAgain(connection, exchange.proved, generation)
+  if (!identity.ok) return false
+  const { match } = identity.value
+  const group = match.kind === 'group' ? match.group : undefined
+  const policy = group?.policy ?? generation.policy
+  const inspectionAvailable = !group?.neverInspected && (inspection?.permits(target.host) ?? false)
   const ruling = enforce(decide(policy, requestOf(exchange)), { mode: policy.mode, port: target.port, inspectionAvailable })
   if (ruling.verdict === 'deny') return false
   // A tunnel that was relayed unseen cannot be looked into from now on.

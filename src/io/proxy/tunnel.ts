@@ -5,6 +5,7 @@ import { letsThrough } from '../../core/policy/enforce.ts'
 import { judgeHello } from '../../core/policy/judge-opening.ts'
 import { err, type Result } from '../../core/result.ts'
 import { ACCESS_DENIED_ALERT } from '../../core/wire/client-hello.ts'
+import { hasPassedThrough } from '../../core/wire/fields.ts'
 import type { RawConnection } from '../relay/raw-connection.ts'
 import type { Inspection } from '../tls/inspection.ts'
 import { type ClientHandshakeCause, interceptTls } from '../tls/intercept.ts'
@@ -46,18 +47,18 @@ export async function openTunnel(
   head: Buffer,
   serveHttp: ServeHttp,
 ): Promise<void> {
-  const { socket, client } = exchange.connection
+  const { socket } = exchange.connection
   const held = new HeldBytes(socket, head, exchange.generation.config.limits.heldBytes)
   const refuse = (refusal: Refusal) => {
     held.release()
     answerAndClose(socket, exchange.refuse(refusal))
   }
-  const admitted = admit(context, exchange)
+  const admitted = admit(context, exchange, headOf(req))
   const barred = admitted instanceof Promise ? await admitted : admitted
   if (barred !== undefined) return refuse(barred)
-  const ruling = judgeConnect(exchange, req)
+  const ruling = judgeConnect(context, exchange, req)
   if (!ruling.ok) return refuse(ruling.error)
-  const place = context.admission.takeTunnel(client.text)
+  const place = context.admission.takeTunnel(exchange.countedAs)
   const full = place instanceof Promise ? await place : place
   if (full !== undefined) return refuse({ reason: full })
   const tunnel = new Tunnel(context, exchange, ruling.value, held, serveHttp)
@@ -66,17 +67,18 @@ export async function openTunnel(
   } finally {
     if (!tunnel.isCarried) {
       context.tunnels.remove(exchange.id)
-      context.admission.releaseTunnel(client.text)
+      context.admission.releaseTunnel(exchange.countedAs)
     }
   }
 }
 
-function judgeConnect(exchange: Exchange, req: IncomingMessage): Result<Allowed, Refusal> {
+function judgeConnect(context: ProxyContext, exchange: Exchange, req: IncomingMessage): Result<Allowed, Refusal> {
   const judged = judgeHead(exchange, headOf(req))
   if (!judged.ok) return judged
   const { target } = judged.value
   if (target.form !== 'authority') return err({ reason: 'malformed_request', detail: 'CONNECT without an authority' })
   exchange.target = target.authority
+  if (hasPassedThrough(req.rawHeaders, context.via)) return err({ reason: 'loop_detected', detail: '`Via` names this gateway' })
   // A CONNECT inside a tunnel would be a second, unjudged way out of it.
   if (exchange.connection.session !== undefined) return err({ reason: 'method_not_listed', detail: 'CONNECT inside a tunnel' })
   return rule(exchange, target.authority)
@@ -103,9 +105,9 @@ class Tunnel {
     this.#held = held
     this.#serveHttp = serveHttp
     this.#socket = exchange.connection.socket
-    const { target, generation } = exchange
+    const { target, generation, group } = exchange
     if (target !== undefined && ruling.protocol === 'tls') {
-      this.#opening = new TlsOpening(held, (hello) => judgeHello(hello, target, generation.config.inspection.ech))
+      this.#opening = new TlsOpening(held, (hello) => judgeHello(hello, target, group?.ech ?? generation.config.inspection.ech))
     }
   }
 
@@ -121,7 +123,7 @@ class Tunnel {
       this.#exchange.allowed()
       return this.#ruling.protocol === 'http' ? this.#serve('http', this.#socket, withSocket(dialled)) : this.#carry(dialled)
     }
-    const { limits } = this.#exchange.generation.config
+    const { limits } = this.#exchange
     if (!this.#isAcceptable(await this.#opening.wait(limits.openingSeconds * 1000))) return void dialled.socket.destroy()
     this.#exchange.allowed()
     const { inspection } = this.#exchange.generation
@@ -163,7 +165,7 @@ class Tunnel {
     const { denial } = verdict
     if (denial === undefined) return undefined
     const named = this.#exchange.entry === undefined ? denial : { ...denial, entry: this.#exchange.entry }
-    if (!letsThrough(denial.reason, this.#exchange.generation.policy.mode)) return named
+    if (!letsThrough(denial.reason, this.#exchange.policy.mode)) return named
     this.#exchange.wouldDeny ??= named
     this.#passesUnseen = true
     return undefined
@@ -171,12 +173,12 @@ class Tunnel {
 
   /** The connected origin, or nothing where the client was refused or has gone. */
   async #dial(): Promise<DialledOrigin | undefined> {
-    const { generation, target } = this.#exchange
+    const { policy, target } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
     const caller = new Caller()
     const onClose = () => caller.leave()
     this.#socket.on('close', onClose)
-    const dialled = await this.#context.dialer.dial({ policy: generation.policy, ...target, entry: this.#ruling.entry }, caller)
+    const dialled = await this.#context.dialer.dial({ policy, ...target, entry: this.#ruling.entry }, caller)
     this.#socket.off('close', onClose)
     if (this.#socket.destroyed) {
       if (dialled.ok) dialled.value.socket.destroy()
@@ -197,7 +199,7 @@ class Tunnel {
   }
 
   #carry(dialled: DialledOrigin): void {
-    const { limits } = this.#exchange.generation.config
+    const { limits } = this.#exchange
     const relay = this.#context.relay.start(this.#socket, dialled.socket, {
       initialUp: this.#held.release(),
       idleMs: limits.tunnelIdleSeconds * 1000,
@@ -209,13 +211,13 @@ class Tunnel {
 
   /** Ends the client's TLS here; the origin's handshake waits for the first allowed request. */
   async #inspect(inspection: Inspection, dialled: Dialled): Promise<void> {
-    const { target, serverName, generation } = this.#exchange
+    const { target, serverName, limits } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
     const intercepted = await interceptTls(this.#socket, {
       context: inspection.contexts.contextFor(target.host),
       initial: this.#held.release(),
       serverName,
-      deadlineMs: generation.config.limits.openingSeconds * 1000,
+      deadlineMs: limits.openingSeconds * 1000,
     })
     if (intercepted.ok) return this.#serve('https', intercepted.value, dialled)
     dialled.socket.destroy()
@@ -229,9 +231,9 @@ class Tunnel {
 
   /** The client goes on in HTTP that is in sight; each request is an exchange of its own. */
   #serve(scheme: HttpSession['scheme'], inside: Socket, dialled: Dialled): Promise<void> {
-    const { connection, target } = this.#exchange
+    const { connection, target, proved } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
-    const session: HttpSession = { scheme, authority: target, parent: this.#exchange.id, dialled, wasUsed: false }
+    const session: HttpSession = { scheme, authority: target, parent: this.#exchange.id, proved, dialled, wasUsed: false }
     const since = performance.now()
     let endedBy: TunnelEnd = 'client'
     const { bytesRead, bytesWritten } = this.#socket

@@ -6,7 +6,9 @@ import { DeniedHosts } from './denied-hosts.ts'
 import type { Metrics } from './metrics.ts'
 import { RecentDenials } from './recent-denials.ts'
 
-/** What an entry is counted under that a reload has removed. */
+const NO_GROUPS: ReadonlySet<string> = new Set()
+
+/** What an entry, or a client group, is counted under that a reload has removed. */
 export const REMOVED_ENTRY = 'removed'
 
 export interface TelemetryOptions {
@@ -16,6 +18,8 @@ export interface TelemetryOptions {
   readonly deniedHosts: number
   /** Ids of the entries in force: only these are labels. */
   readonly entries: ReadonlySet<string>
+  /** Names of the client groups in force. */
+  readonly groups?: ReadonlySet<string>
   readonly clients: ClientPrivacy
 }
 
@@ -30,12 +34,14 @@ export class Telemetry {
   #auditEvents: 'all' | 'denied'
   readonly #deniedHosts: DeniedHosts
   #entries: ReadonlySet<string>
+  #groups: ReadonlySet<string>
   readonly #clients: ClientNames
   /** Series of a host, to be removed with it. */
   readonly #series = new Map<string, Set<string>>()
 
-  constructor({ metrics, audit, auditEvents, deniedHosts, clients, entries }: TelemetryOptions) {
+  constructor({ metrics, audit, auditEvents, deniedHosts, clients, entries, groups = NO_GROUPS }: TelemetryOptions) {
     this.#entries = entries
+    this.#groups = groups
     this.metrics = metrics
     this.#audit = audit
     this.#auditEvents = auditEvents
@@ -44,8 +50,15 @@ export class Telemetry {
   }
 
   /** Takes other settings from now on. */
-  configure({ auditEvents, deniedHosts, clients, entries }: Omit<TelemetryOptions, 'metrics' | 'audit'>): void {
+  configure({
+    auditEvents,
+    deniedHosts,
+    clients,
+    entries,
+    groups = NO_GROUPS,
+  }: Omit<TelemetryOptions, 'metrics' | 'audit'>): void {
     this.#entries = entries
+    this.#groups = groups
     this.#auditEvents = auditEvents
     this.#clients.configure(clients)
     this.#deniedHosts.limit(deniedHosts)
@@ -57,12 +70,14 @@ export class Telemetry {
    * @param quiet whether a deny rule asked that its refusals stay out of what alerts look at
    */
   count(
-    event: Pick<FullAuditEvent, 'listener' | 'kind' | 'event' | 'reason' | 'entry' | 'feature' | 'host' | 'client'>,
+    event: Pick<FullAuditEvent, 'listener' | 'kind' | 'event' | 'reason' | 'entry' | 'feature' | 'host' | 'client' | 'group'>,
     hint: Hint | undefined,
     quiet = false,
   ): void {
-    const { listener, kind, event: verdict, reason = '', entry, feature = 'rules' } = event
+    const { listener, kind, event: verdict, reason = '', entry, feature = 'rules', group = '' } = event
     this.metrics.requests.inc({ listener, kind, verdict, reason })
+    if (this.#groups.size > 0)
+      this.metrics.groupRequests.inc({ group: group === '' || this.#groups.has(group) ? group : REMOVED_ENTRY, verdict })
     if (verdict === 'allow' && entry !== undefined) this.metrics.entryHits.inc({ entry: this.#label(entry), feature })
     if (verdict !== 'deny' && verdict !== 'would_deny') return
     if (quiet) this.metrics.denialsQuiet.inc({ listener, reason })
