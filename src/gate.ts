@@ -208,7 +208,7 @@ export class Gate {
       ...dns,
       servers: dns.servers.map(formatListenAddress),
       hostsFile: this.#hostsFile,
-      onLookup: (outcome) => this.#metrics.dnsLookups.inc({ outcome }),
+      onLookup: (outcome) => this.#telemetry.countLookup(outcome),
     }
   }
 

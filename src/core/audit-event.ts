@@ -55,16 +55,11 @@ export type AuditEvent = z.output<typeof auditEventSchema>
  */
 export function auditLine(event: AuditEvent): string {
   const json = JSON.stringify(event)
-  return `${isPlain(json) ? json : json.replace(/[^\x20-\x7e]/g, escapeCharacter)}\n`
+  return `${NOT_PLAIN.test(json) ? json.replace(ALL_NOT_PLAIN, escapeCharacter) : json}\n`
 }
 
-function isPlain(json: string): boolean {
-  for (let i = 0; i < json.length; i++) {
-    const code = json.charCodeAt(i)
-    if (code < 0x20 || code > 0x7e) return false
-  }
-  return true
-}
+const NOT_PLAIN = /[^\x20-\x7e]/
+const ALL_NOT_PLAIN = /[^\x20-\x7e]/g
 
 function escapeCharacter(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`

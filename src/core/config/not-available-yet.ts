@@ -8,7 +8,6 @@ export const NOT_AVAILABLE_YET: readonly string[] = [
   'listen.*.proxyProtocol',
   'listen.*.tls',
   'listen.transparent',
-  'rules.*.addresses',
   'rules.*.expires',
   'rules.*.owner',
   'rules.*.serviceTags',

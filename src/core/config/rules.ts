@@ -5,12 +5,20 @@ import { z } from '../schema.ts'
 import { cidr, name, parsed, port } from './fields.ts'
 import { groupName } from './groups.ts'
 
-export const ruleSchema = z.strictObject({
+const fields = z.strictObject({
   name: name.describe('unique; the entry id becomes `rule/NAME`'),
   hosts: z
     .array(parsed(parseHostPattern, 'a host, `*.suffix` or `*suffix`'))
     .min(1)
+    .optional()
     .describe('`pypi.org`, `*.example.com` (any depth under it), `*example.com` (that and any depth under it), or an IP literal'),
+  addresses: z
+    .array(cidr)
+    .min(1)
+    .optional()
+    .describe(
+      'ranges that are matched by address: a client that asks for an IP literal in one, or connects there itself; never a name, wherever it resolves to',
+    ),
   ports: z.array(port).min(1).optional().describe('an allow rule without ports means 80 and 443, a deny rule every port'),
   protocol: z
     .enum(PROTOCOLS)
@@ -38,5 +46,17 @@ export const ruleSchema = z.strictObject({
     .optional()
     .describe('of a deny rule: what it refuses is expected, so it is logged as ever and counted apart, where no alert looks'),
   destinations: z.array(cidr).min(1).optional().describe('ranges outside the public internet that these hosts may resolve into'),
+})
+/** What of a rule says where to: one of these at least. */
+const TARGETS = ['hosts', 'addresses'] as const
+
+export const ruleSchema = fields.superRefine((rule, context) => {
+  if (TARGETS.some((key) => rule[key] !== undefined)) return
+  const choices = TARGETS.map((key) => `\`${key}\``).join(' or ')
+  context.addIssue({
+    code: 'custom',
+    message: `rule \`${rule.name}\` covers nothing; give it ${choices}`,
+    params: { missing: TARGETS },
+  })
 })
 export type Rule = z.output<typeof ruleSchema>

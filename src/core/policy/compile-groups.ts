@@ -63,8 +63,9 @@ function alwaysInspected(entry: Entry): Entry {
   return {
     ...entry,
     patterns: entry.patterns.map((pattern): Pattern => {
-      const isSeen = pattern.protocol === 'any' || pattern.protocol === 'http' || isConstrained(pattern)
-      return isSeen ? pattern : { ...pattern, inspect: 'always' }
+      // What is matched by address has no name that a certificate could be made for.
+      const stays = pattern.host.kind === 'network' || pattern.protocol === 'any' || pattern.protocol === 'http'
+      return stays || isConstrained(pattern) ? pattern : { ...pattern, inspect: 'always' }
     }),
   }
 }

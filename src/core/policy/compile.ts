@@ -1,4 +1,5 @@
 import type { Config, Rule } from '../config.ts'
+import { AddressRanges } from '../names/address-ranges.ts'
 import { CidrSet } from '../names/cidr.ts'
 import type { Hostname } from '../names/hostname.ts'
 import { type Problem, warning } from '../problem.ts'
@@ -10,7 +11,7 @@ import { configProblems } from './config-problems.ts'
 import { DEFAULT_PORTS, type Entry, type Pattern } from './entry.ts'
 import { featureSwitch } from './features.ts'
 import { type KnownDestination, WORKSPACE_FEATURES } from './hints.ts'
-import type { HostPattern } from './host-pattern.ts'
+import type { TargetPattern } from './host-pattern.ts'
 import { HostTree } from './host-tree.ts'
 import { lintEntries } from './lint.ts'
 import type { Match, Pin, Policy } from './policy.ts'
@@ -93,13 +94,16 @@ function entriesOf(rows: readonly ResolvedRow[], config: Config, group?: string)
 export function treeOf(entries: readonly Entry[]): HostTree<Match> {
   const tree = new HostTree<Match>()
   for (const entry of entries) for (const pattern of entry.patterns) tree.insert(pattern.host, { entry, pattern })
-  return tree
+  return tree.prepare()
 }
 
 function ruleEntry(rule: Rule): Entry {
   const ports = rule.ports ?? (rule.action === 'deny' ? 'any' : DEFAULT_PORTS)
-  const patterns = rule.hosts.map(
-    (host: HostPattern): Pattern => ({
+  const networks = (rule.addresses ?? []).map(
+    (cidr): TargetPattern => ({ kind: 'network', name: cidr.text, ranges: AddressRanges.of([cidr]) }),
+  )
+  const patterns = [...(rule.hosts ?? []), ...networks].map(
+    (host): Pattern => ({
       host,
       ports,
       ...(rule.protocol === undefined ? {} : { protocol: rule.protocol }),

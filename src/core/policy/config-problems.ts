@@ -57,6 +57,15 @@ function checkRules(rules: readonly Rule[]): Problem[] {
     if (first === undefined) seen.set(rule.name, index)
     else
       found.push(problem(['rules', index, 'name'], `rule name \`${rule.name}\` is taken by rule ${first + 1}; names are unique`))
+    for (const key of ['paths', 'methods', 'inspect'] as const) {
+      if (rule.addresses === undefined || rule[key] === undefined) continue
+      found.push(
+        problem(
+          ['rules', index, key],
+          `an address has no name to end TLS for, so \`${key}\` does not go with \`addresses\`; give the \`hosts\` a rule of their own`,
+        ),
+      )
+    }
     if (rule.protocol === 'any' && (rule.paths ?? rule.methods) !== undefined) {
       found.push(
         problem(

@@ -1,4 +1,5 @@
-import type { Host } from '../names/authority.ts'
+import { addressHost, type Host } from '../names/authority.ts'
+import { embeddedIpv4 } from '../names/ip.ts'
 import { defaultProtocol, type Entry, isConstrained, type Pattern, type Protocol, portMatches } from './entry.ts'
 import { pathAmbiguity } from './path-pattern.ts'
 import type { Match, Policy } from './policy.ts'
@@ -17,9 +18,20 @@ interface Reportable {
   readonly reported?: Entry
 }
 
+/** An allow for everything at host and port. */
+interface WholeAllow {
+  readonly entry: Entry
+  readonly protocol: Protocol
+  /**
+   * An entry lists the address and not a name: whatever name the opening gives is right. Who reaches a range this way reaches
+   * everybody behind it, as with a network rule of Azure Firewall.
+   */
+  readonly byAddress?: true
+}
+
 export type Decision = Reportable &
   (
-    | { readonly verdict: 'allow'; readonly entry: Entry; readonly protocol: Protocol }
+    | ({ readonly verdict: 'allow' } & WholeAllow)
     | {
         /** Host and port are right; method and path have to be seen. */
         readonly verdict: 'inspect'
@@ -44,11 +56,12 @@ export type Decision = Reportable &
  * then an allow for the whole host, then one for certain paths or methods. How specific an entry is only chooses which one is
  * named; it never turns an allow into a denial.
  *
- * Costs one map access per label of the host, plus the entries that name that very host or a suffix of it.
+ * Costs one map access per label of the host, plus the entries that name that very host or a suffix of it; for an address literal a
+ * binary search in all ranges listed.
  */
 export function decide(policy: Policy, request: EgressRequest): Decision {
   const matches = policy.tree.find(request.host)
-  const denied = judgeDenyRules(matches, request)
+  const denied = judgeDenyRules(withEmbedded(policy, request.host, matches), request)
   if (denied.verdict === 'deny') return denied
   const allowed = judgeAllows(matches, request)
   const { awaiting, reported } = denied
@@ -57,6 +70,13 @@ export function decide(policy: Policy, request: EgressRequest): Decision {
       ? { verdict: 'inspect', entry: allowed.entry, protocol: seenProtocol(allowed.protocol, request.port), awaiting }
       : allowed
   return reported === undefined ? decision : { ...decision, reported }
+}
+
+/** A translator or a tunnel may deliver to an IPv4 address inside an IPv6 one: its deny rules hold too. */
+function withEmbedded(policy: Policy, host: Host, matches: readonly Match[]): readonly Match[] {
+  if (host.kind === 'name' || host.ip.family === 4) return matches
+  const inside = embeddedIpv4(host.ip)
+  return inside.length === 0 ? matches : [...matches, ...inside.flatMap((ip) => policy.tree.find(addressHost(ip)))]
 }
 
 type DenyFinding =
@@ -98,7 +118,7 @@ function seenProtocol(protocol: Protocol, port: number): Exclude<Protocol, 'any'
 
 function judgeAllows(matches: readonly Match[], request: EgressRequest): Decision {
   const { port, http } = request
-  let whole: { readonly entry: Entry; readonly protocol: Protocol } | undefined
+  let whole: WholeAllow | undefined
   let inspectedBy: Entry | undefined
   let partial: { readonly entry: Entry; readonly protocol: Exclude<Protocol, 'any'> } | undefined
   let otherPort: Entry | undefined
@@ -111,9 +131,13 @@ function judgeAllows(matches: readonly Match[], request: EgressRequest): Decisio
     const carried = pattern.protocol ?? defaultProtocol(port)
     if (pattern.inspect === 'always' && !isConstrained(pattern)) inspectedBy ??= entry
     if (isConstrained(pattern)) partial ??= { entry, protocol: seenProtocol(carried, port) }
-    else if (whole === undefined) whole = { entry, protocol: carried }
-    // The named entry's protocol, but `any` from any allow counts: another entry must not turn an allow into a denial.
-    else if (carried === 'any') whole = { entry: whole.entry, protocol: 'any' }
+    else {
+      // The named entry's protocol, but `any` from any allow counts, and so does one by address: another entry must not turn an
+      // allow into a denial.
+      const protocol = whole === undefined || carried === 'any' ? carried : whole.protocol
+      const byAddress = whole?.byAddress ?? (pattern.host.kind === 'network' ? true : undefined)
+      whole = { entry: whole?.entry ?? entry, protocol, ...(byAddress && { byAddress }) }
+    }
   }
   if (whole !== undefined && inspectedBy !== undefined && http === undefined) {
     return { verdict: 'inspect', entry: inspectedBy, protocol: seenProtocol(whole.protocol, port) }

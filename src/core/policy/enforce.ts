@@ -19,6 +19,8 @@ export type Ruling =
       readonly verdict: 'allow'
       readonly entry?: Entry
       readonly protocol: Protocol
+      /** The opening is not judged by name: an entry lists the address itself. */
+      readonly byAddress?: true
       /** Requests inside have to be judged one by one. */
       readonly inspect: boolean
       /** Report mode let it through; in enforce mode this would have refused it. */
@@ -42,8 +44,10 @@ export function letsThrough(reason: Reason, mode: Mode): boolean {
 /** Pure and total, by the reasons' own table and nothing else. */
 export function enforce(decision: Decision, { mode, port, inspectionAvailable }: Circumstances): Ruling {
   switch (decision.verdict) {
-    case 'allow':
-      return { verdict: 'allow', entry: decision.entry, protocol: decision.protocol, inspect: false, ...reportedAs(decision) }
+    case 'allow': {
+      const { entry, protocol, byAddress } = decision
+      return { verdict: 'allow', entry, protocol, ...(byAddress && { byAddress }), inspect: false, ...reportedAs(decision) }
+    }
     case 'inspect': {
       const { entry, protocol } = decision
       if (protocol === 'http' || inspectionAvailable)

@@ -1,5 +1,5 @@
 import type { CidrSet } from '../names/cidr.ts'
-import type { HostPattern } from './host-pattern.ts'
+import type { TargetPattern } from './host-pattern.ts'
 import type { PathPattern } from './path-pattern.ts'
 
 export const CLOUDS = ['public', 'government', 'china'] as const
@@ -17,7 +17,7 @@ export type Protocol = (typeof PROTOCOLS)[number]
 export const DEFAULT_PORTS: readonly number[] = [80, 443]
 
 export interface Pattern {
-  readonly host: HostPattern
+  readonly host: TargetPattern
   readonly ports: readonly number[] | 'any'
   /** Absent: `http` on port 80, `tls` on every other. */
   readonly protocol?: Protocol

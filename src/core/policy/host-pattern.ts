@@ -1,3 +1,4 @@
+import type { AddressRanges } from '../names/address-ranges.ts'
 import { type Host, parseHost } from '../names/authority.ts'
 import { type Hostname, parseHostname } from '../names/hostname.ts'
 import { parseIp, unmapped } from '../names/ip.ts'
@@ -17,6 +18,20 @@ export type HostPattern =
   | { readonly kind: 'under'; readonly suffix: Hostname }
   | { readonly kind: 'within'; readonly suffix: Hostname }
 
+/**
+ * Destinations by address, from `addresses` or a service tag: every address literal in the ranges. Never a name, wherever it resolves
+ * to: its owner could point it into any range, and then out of everybody's sight to the next.
+ */
+export interface NetworkPattern {
+  readonly kind: 'network'
+  /** `203.0.113.0/24`, or `tag:AzureMonitor`. */
+  readonly name: string
+  readonly ranges: AddressRanges
+}
+
+/** Which destinations an entry covers: by the host asked for, or by its address. */
+export type TargetPattern = HostPattern | NetworkPattern
+
 /** Reads `pypi.org`, `*.anaconda.org`, `*pytorch.org`, `10.1.2.3` or `2001:db8::1`. The error is a sentence with the remedy. */
 export function parseHostPattern(text: string): Result<HostPattern, string> {
   if (text === '*' || text === '*.')
@@ -24,9 +39,7 @@ export function parseHostPattern(text: string): Result<HostPattern, string> {
   if (text.includes('://'))
     return err(`${quote(text)} is a URL; write the host here, its port in \`ports\` and its path in \`paths\``)
   if (text.includes('/'))
-    return err(
-      `${quote(text)} has a \`/\`; write the host here and the path in \`paths\`, or an address range in \`destinations\``,
-    )
+    return err(`${quote(text)} has a \`/\`; write the host here and the path in \`paths\`, or an address range in \`addresses\``)
   if (text.startsWith('*')) {
     const kind = text.startsWith('*.') ? 'under' : 'within'
     const suffix = text.slice(kind === 'under' ? 2 : 1)
@@ -46,8 +59,10 @@ export function parseHostPattern(text: string): Result<HostPattern, string> {
 }
 
 /** The pattern as one writes it. */
-export function formatHostPattern(pattern: HostPattern): string {
+export function formatHostPattern(pattern: TargetPattern): string {
   switch (pattern.kind) {
+    case 'network':
+      return pattern.name
     case 'exact':
       return pattern.host.text
     case 'under':
@@ -58,8 +73,10 @@ export function formatHostPattern(pattern: HostPattern): string {
 }
 
 /** The plain meaning of a pattern, compared text by text: the oracle that the host tree is tested against. */
-export function hostPatternMatches(pattern: HostPattern, host: Host): boolean {
+export function hostPatternMatches(pattern: TargetPattern, host: Host): boolean {
   switch (pattern.kind) {
+    case 'network':
+      return host.kind === 'address' && pattern.ranges.contains(unmapped(host.ip))
     case 'exact':
       return hostKey(pattern.host) === hostKey(host)
     case 'under':

@@ -1,5 +1,7 @@
+import { AddressTable, type RangesOf } from '../names/address-table.ts'
 import type { Host } from '../names/authority.ts'
-import { type HostPattern, hostKey } from './host-pattern.ts'
+import { unmapped } from '../names/ip.ts'
+import { hostKey, type TargetPattern } from './host-pattern.ts'
 
 interface Node<T> {
   children: Map<string, Node<T>> | undefined
@@ -15,7 +17,8 @@ const NONE: readonly never[] = []
 
 /**
  * Finds everything that covers a host, the most specific first: exact before wildcards, a longer wildcard before a shorter,
- * and in order of insertion where two are equally specific.
+ * and in order of insertion where two are equally specific. An address literal is found by itself, then by the ranges around it, the
+ * narrowest first.
  *
  * A tree of labels read from the right: one Map access per label however many patterns there are. No regular expressions,
  * so nothing an operator writes can backtrack, and `evil-example.com` cannot match `*.example.com`.
@@ -23,8 +26,16 @@ const NONE: readonly never[] = []
 export class HostTree<T> {
   readonly #root: Node<T> = emptyNode()
   readonly #addresses = new Map<string, T[]>()
+  readonly #networks: RangesOf<T>[] = []
+  /** Of all networks; absent until it is asked for. */
+  #table: AddressTable<T> | undefined
 
-  insert(pattern: HostPattern, value: T): void {
+  insert(pattern: TargetPattern, value: T): void {
+    if (pattern.kind === 'network') {
+      this.#networks.push({ ranges: pattern.ranges, value })
+      this.#table = undefined
+      return
+    }
     if (pattern.kind === 'exact' && pattern.host.kind === 'address') {
       const key = hostKey(pattern.host)
       const values = this.#addresses.get(key)
@@ -39,7 +50,10 @@ export class HostTree<T> {
   }
 
   find(host: Host): readonly T[] {
-    if (host.kind === 'address') return this.#addresses.get(hostKey(host)) ?? NONE
+    if (host.kind === 'address') {
+      const exact = this.#addresses.get(hostKey(host))
+      return this.#networks.length === 0 ? (exact ?? NONE) : joined(exact, this.#addressTable().find(unmapped(host.ip)))
+    }
     const name = host.name
     let found: readonly T[] = NONE
     let node: Node<T> | undefined = this.#root
@@ -54,6 +68,17 @@ export class HostTree<T> {
       else found = joined(node.exact, joined(node.apex, found))
     }
     return found
+  }
+
+  /** Sorts what is found by address, so that the first request does not wait for it. */
+  prepare(): this {
+    if (this.#networks.length > 0) this.#addressTable()
+    return this
+  }
+
+  #addressTable(): AddressTable<T> {
+    this.#table ??= AddressTable.of(this.#networks)
+    return this.#table
   }
 
   #nodeFor(name: string): Node<T> {

@@ -14,7 +14,9 @@ export function inspectedHosts({ entries, groups = [] }: Pick<Policy, 'entries'>
   const inspecting = groups.filter(({ neverInspected }) => !neverInspected).map(({ policy }) => policy.entries)
   for (const entry of [entries, ...inspecting].flat()) {
     for (const pattern of entry.patterns) {
-      if (isInspected(entry, pattern)) hosts.set(formatHostPattern(pattern.host), pattern.host)
+      const { host } = pattern
+      // What is matched by address has no paths and no methods (see `checkRules`), and no name for a certificate.
+      if (host.kind !== 'network' && isInspected(entry, pattern)) hosts.set(formatHostPattern(host), host)
     }
   }
   return [...hosts.values()]

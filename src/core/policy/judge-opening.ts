@@ -11,10 +11,13 @@ export type EchSetting = (typeof ECH_SETTINGS)[number]
  * Whether a TLS opening is for the host the client asked to be connected with. Without this, CONNECT to a listed host whose
  * address it shares with others (a CDN) would reach them all.
  *
+ * Where an entry lists the address and no name, any name will do.
+ *
  * With ECH, the name that is compared is the outer one; whether an inner one hides behind it cannot be seen.
  */
-export function judgeHello(hello: ClientHello, { host }: Authority, ech: EchSetting): Denial | undefined {
+export function judgeHello(hello: ClientHello, { host }: Authority, ech: EchSetting, byAddress = false): Denial | undefined {
   if (ech === 'refuse' && hello.ech) return { reason: 'ech_refused', detail: 'the ClientHello has the ECH extension' }
+  if (byAddress) return undefined
   const [serverName, ...others] = hello.serverNames
   if (others.length > 0 || hello.hasOtherNameTypes)
     return { reason: 'sni_mismatch', detail: 'the ClientHello names more than one server' }

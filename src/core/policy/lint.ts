@@ -1,9 +1,10 @@
 import type { Config } from '../config.ts'
 import { parseHost } from '../names/authority.ts'
+import { specialBlock } from '../names/special-purpose.ts'
 import { type Problem, warning } from '../problem.ts'
 import type { Result } from '../result.ts'
 import { type Entry, isConstrained, type Pattern } from './entry.ts'
-import { formatHostPattern, type HostPattern } from './host-pattern.ts'
+import { formatHostPattern, type HostPattern, type NetworkPattern } from './host-pattern.ts'
 import { inspectedHosts } from './inspected-hosts.ts'
 import { everyPolicy, type Policy } from './policy.ts'
 
@@ -12,7 +13,7 @@ export function lintEntries(policy: Policy, config: Config): Problem[] {
   const found = everyPolicy(policy).flatMap((one) =>
     one.entries.flatMap((entry) => {
       const path = placeOf(entry, config)
-      return [...lintProtocol(entry, path), ...lintPaths(one, entry, path)]
+      return [...lintProtocol(entry, path), ...lintPaths(one, entry, path), ...lintNetworks(one, entry, path)]
     }),
   )
   // What holds for several groups is said once.
@@ -43,6 +44,7 @@ function lintProtocol(entry: Entry, path: (string | number)[]): Problem[] {
 function lintPaths(policy: Policy, entry: Entry, path: (string | number)[]): Problem[] {
   if (entry.action === 'deny') return []
   return entry.patterns.filter(isConstrained).flatMap((pattern) => {
+    if (pattern.host.kind === 'network') return []
     const host = sampleHost(pattern.host)
     const wider = policy.tree
       .find(host)
@@ -56,6 +58,32 @@ function lintPaths(policy: Policy, entry: Entry, path: (string | number)[]): Pro
       ),
     ]
   })
+}
+
+/** Ranges that are allowed and that vetting refuses all the same, since nothing says that they may be dialled. */
+function lintNetworks(policy: Policy, entry: Entry, path: (string | number)[]): Problem[] {
+  if (entry.action === 'deny') return []
+  const permitted = [entry.destinations, policy.privateRanges].filter((set) => set !== undefined)
+  const refused = entry.patterns.flatMap(({ host }) =>
+    host.kind === 'network' && isNamedByOperator(host)
+      ? host.ranges
+          .cidrs()
+          .filter(({ network }) => specialBlock(network) !== undefined && !permitted.some((set) => set.contains(network)))
+      : [],
+  )
+  if (refused.length === 0) return []
+  const shown = refused.map(({ text }) => text)
+  return [
+    warning(
+      path,
+      `\`${entry.id}\` lists what is not public and is refused all the same: ${shown.join(', ')}; if that is meant, add \`destinations: ["${shown.join('", "')}"]\``,
+    ),
+  ]
+}
+
+/** By `addresses`: what a service tag holds is not the operator's doing. */
+function isNamedByOperator({ name, ranges }: NetworkPattern): boolean {
+  return ranges.size === 1 && ranges.cidrs()[0]?.text === name
 }
 
 /** What a CA is good for. */

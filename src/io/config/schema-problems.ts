@@ -17,14 +17,14 @@ export function schemaProblems(issues: readonly Issue[], written: Written): Prob
   const found = issues.flatMap((issue) => problemsOf(issue, [], written))
   // `host` for `hosts` is one mistake: that `hosts` is missing need not be said beside it.
   return found
-    .filter(({ missing }) => missing === undefined || !found.some(({ meant }) => meant === missing))
+    .filter(({ missing }) => missing === undefined || !found.some(({ meant }) => meant !== undefined && missing.includes(meant)))
     .map(({ problem }) => problem)
 }
 
 interface Finding {
   readonly problem: Problem
-  /** The required key that is not there, as a path in text. */
-  readonly missing?: string
+  /** The required key that is not there, or the keys of which none is, as paths in text. */
+  readonly missing?: readonly string[]
   /** The key that an unknown one was most likely meant to be, likewise. */
   readonly meant?: string
 }
@@ -42,12 +42,20 @@ function problemsOf(issue: Issue, above: Path, written: Written): readonly Findi
       return [
         {
           problem: problem(path, wrongType(path, issue, written)),
-          ...(issue.input === undefined && { missing: path.join('.') }),
+          ...(issue.input === undefined && { missing: [path.join('.')] }),
         },
       ]
+    case 'custom':
+      return [{ problem: problem(path, issue.message), ...missingOf(issue, path) }]
     default:
       return [{ problem: problem(path, wrongContent(path, issue, written)) }]
   }
+}
+
+/** A check of ours that wants one of several keys names them. */
+function missingOf({ params }: Extract<Issue, { code: 'custom' }>, path: Path): Pick<Finding, 'missing'> {
+  const keys: unknown = params?.missing
+  return Array.isArray(keys) ? { missing: keys.map((key) => [...path, String(key)].join('.')) } : {}
 }
 
 function atKey(finding: Finding): Finding {
@@ -56,8 +64,6 @@ function atKey(finding: Finding): Finding {
 
 function wrongContent(path: Path, issue: Issue, written: Written): string {
   switch (issue.code) {
-    case 'custom':
-      return issue.message
     case 'invalid_value':
       return wrongValue(path, issue.values, issue.input, written)
     case 'invalid_format':

@@ -18,6 +18,7 @@ export class CarriedTunnel implements OpenTunnel {
     this.exchange = exchange
     this.isInspected = isInspected
     this.#relay = relay
+    exchange.connection.handOver()
     context.tunnels.add(this)
     relay.done
       .then((result) => this.#finish(result))

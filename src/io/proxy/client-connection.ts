@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { CredentialRecord } from '../../core/config/credential-file.ts'
 import type { Authority } from '../../core/names/authority.ts'
@@ -42,7 +42,7 @@ export interface ShownCertificate {
 /** One client connection on a listener, or what was found inside one. */
 export class ClientConnection {
   /** Where answers go: the TCP connection, or the TLS inside it. */
-  readonly socket: Socket
+  socket: Socket
   /** Key of the listener in `listen`. */
   readonly listener: string
   readonly client: IpAddress
@@ -76,6 +76,11 @@ export class ClientConnection {
     this.clientPort = outer?.connection.clientPort ?? socket.remotePort ?? 0
   }
 
+  /** The relay has the socket: nobody gets at it through this record, and it need not be kept for as long as the tunnel is. */
+  handOver(): void {
+    this.socket = HANDED_OVER
+  }
+
   /** How many requests wait for their answers to be finished. */
   get pending(): number {
     return this.requests.size
@@ -85,5 +90,7 @@ export class ClientConnection {
 function shownOn(socket: Socket, clientCa: string | undefined): ShownCertificate | undefined {
   return socket instanceof TLSSocket ? { shown: clientCertificateOf(socket), clientCa } : undefined
 }
+
+const HANDED_OVER = new Socket().destroy()
 
 const NO_ADDRESS: IpAddress = { family: 6, words: [0, 0, 0, 0], text: '::' }

@@ -273,7 +273,8 @@ function failureOf(addresses: readonly string[], errno: number): DialFailure {
 }
 
 /** IPv6 and IPv4 in turn, IPv6 first (RFC 8305 section 4). */
-function interleaved(addresses: readonly VettedAddress[]): VettedAddress[] {
+function interleaved(addresses: readonly VettedAddress[]): readonly VettedAddress[] {
+  if (addresses.every(({ family }) => family === addresses[0]?.family)) return addresses
   const six = addresses.filter(({ family }) => family === 6)
   const four = addresses.filter(({ family }) => family === 4)
   return Array.from({ length: Math.max(six.length, four.length) }, (_, i) => [six[i], four[i]])

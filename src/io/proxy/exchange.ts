@@ -144,29 +144,54 @@ export class Exchange {
     if (this.#counted) return
     this.#counted = true
     const quiet = isChallenge || (denial?.reason === 'denied_by_rule' && denial.entry?.quiet === true)
-    const counted = { ...this.#facts(), event, ...(denial === undefined ? {} : { reason: denial.reason }) }
-    this.#telemetry.count(counted, this.#hint, quiet)
+    const { kind, connection, target, entry, group } = this
+    this.#telemetry.count(
+      {
+        listener: connection.listener,
+        kind,
+        event,
+        client: connection.client.text,
+        host: target?.host.text,
+        entry: entry?.id,
+        feature: entry?.feature,
+        reason: denial?.reason,
+        group: group?.name,
+      },
+      this.#hint,
+      quiet,
+    )
   }
 
   #write(event: AuditVerdict, reason: Reason | undefined, detail: string | undefined, relayed: Partial<Relayed>): void {
     this.#settled = true
     const { policy, config } = this.generation
-    const { parent, method, address, serverName } = this
+    const { parent, kind, connection, method, target, entry, address, serverName, group, user } = this
+    // What is undefined is left out of the line.
     const line: FullAuditEvent = {
       time: new Date().toISOString(),
       id: this.id,
-      ...(parent === undefined ? {} : { parent }),
+      parent,
       event,
-      ...this.#facts(),
-      clientPort: this.connection.clientPort,
-      ...(method === undefined ? {} : { method }),
-      ...this.#path(config.audit),
-      ...(serverName === undefined ? {} : { sni: serverName }),
-      ...(reason === undefined ? {} : { reason }),
-      ...(this.#hint === undefined ? {} : { hint: this.#hint.text }),
-      ...(detail === undefined ? {} : { detail }),
-      ...(address === undefined ? {} : { address: formatAuthority({ host: addressHost(address.ip), port: address.port }) }),
-      ...relayed,
+      kind,
+      listener: connection.listener,
+      client: connection.client.text,
+      group: group?.name,
+      user,
+      host: target?.host.text,
+      port: target?.port,
+      entry: entry?.id,
+      feature: entry?.feature,
+      clientPort: connection.clientPort,
+      method,
+      path: this.#path(config.audit),
+      sni: serverName,
+      reason,
+      hint: this.#hint?.text,
+      detail,
+      address: address && formatAuthority({ host: addressHost(address.ip), port: address.port }),
+      bytesUp: relayed.bytesUp,
+      bytesDown: relayed.bytesDown,
+      endedBy: relayed.endedBy,
       durationMs: Math.round(this.elapsedMs * 10) / 10,
       gateway: this.#gateway,
       policyHash: policy.hash,
@@ -175,24 +200,10 @@ export class Exchange {
     this.#onSettled?.()
   }
 
-  #facts() {
-    const { kind, connection, target, entry, group, user } = this
-    return {
-      kind,
-      listener: connection.listener,
-      client: connection.client.text,
-      ...(group === undefined ? {} : { group: group.name }),
-      ...(user === undefined ? {} : { user }),
-      ...(target === undefined ? {} : { host: target.host.text, port: target.port }),
-      ...(entry === undefined ? {} : { entry: entry.id }),
-      ...(entry?.feature === undefined ? {} : { feature: entry.feature }),
-    }
-  }
-
-  #path({ paths, query }: Config['audit']): { path?: string } {
-    if (this.pathAndQuery === undefined || paths === 'drop') return {}
+  #path({ paths, query }: Config['audit']): string | undefined {
+    if (this.pathAndQuery === undefined || paths === 'drop') return undefined
     const end = query === 'keep' ? -1 : this.pathAndQuery.indexOf('?')
-    return { path: end < 0 ? this.pathAndQuery : this.pathAndQuery.slice(0, end) }
+    return end < 0 ? this.pathAndQuery : this.pathAndQuery.slice(0, end)
   }
 }
 

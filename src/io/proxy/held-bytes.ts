@@ -11,6 +11,7 @@ export class HeldBytes {
   #taken = 0
   #length = 0
   #onMore: (() => void) | undefined
+  #onGone: (() => void) | undefined
   /** The client has sent all it will send, or has gone. */
   ended = false
 
@@ -19,7 +20,7 @@ export class HeldBytes {
     this.#limit = limit
     socket.on('data', this.#onData)
     socket.on('end', this.#onEnd)
-    socket.on('close', this.#onEnd)
+    socket.on('close', this.#onClose)
     if (first.length > 0) this.#onData(first)
     else socket.resume()
   }
@@ -47,12 +48,18 @@ export class HeldBytes {
     this.#onMore = callback
   }
 
+  /** Calls back once the connection is closed altogether. */
+  onGone(callback: (() => void) | undefined): void {
+    this.#onGone = callback
+  }
+
   /** Stops holding, and gives the bytes to whoever reads the socket next: they come before anything else. */
   release(): Buffer {
     this.#socket.off('data', this.#onData)
     this.#socket.off('end', this.#onEnd)
-    this.#socket.off('close', this.#onEnd)
+    this.#socket.off('close', this.#onClose)
     this.#onMore = undefined
+    this.#onGone = undefined
     this.#socket.pause()
     return this.bytes()
   }
@@ -63,6 +70,11 @@ export class HeldBytes {
     if (this.isFull) this.#socket.pause()
     else this.#socket.resume()
     this.#onMore?.()
+  }
+
+  readonly #onClose = () => {
+    this.#onEnd()
+    this.#onGone?.()
   }
 
   readonly #onEnd = () => {

@@ -37,8 +37,8 @@ export class ProxyListener {
   readonly #forwarder: Forwarder
   readonly #server: Server | TlsServer
   #http2: Http2Inside
-  readonly #connections = new WeakMap<Socket, ClientConnection>()
-  readonly #sockets = new Set<Socket>()
+  /** Every connection that is open, and what is inside one. */
+  readonly #connections = new Map<Socket, ClientConnection>()
   #onConnection: (() => void) | undefined
   #maxConnections: number
   #handedOver = 0
@@ -122,7 +122,7 @@ export class ProxyListener {
 
   /** Client connections there are, tunnels among them. */
   get connections(): number {
-    return this.#sockets.size + this.#handedOver
+    return this.#connections.size + this.#handedOver
   }
 
   /** Binds; throws what the system says. */
@@ -142,27 +142,22 @@ export class ProxyListener {
   /** Closes everything at once. */
   destroy(): void {
     this.#server.close()
-    for (const socket of this.#sockets) socket.destroy()
+    for (const socket of this.#connections.keys()) socket.destroy()
   }
 
   #listen(): void {
     const server = this.#server
     server.on('connection', (socket: Socket) => {
       // A connection that is given back to the parser comes here once more.
-      if (this.#sockets.has(socket)) return
-      this.#sockets.add(socket)
-      socket.once('close', () => this.#sockets.delete(socket))
+      if (this.#connections.has(socket)) return
+      this.#own(new ClientConnection(socket, this.name))
       this.#onConnection?.()
-      // Until somebody else owns the socket, an error on it ends it and nothing more.
-      socket.on('error', () => socket.destroy())
       if ('setSecureContext' in server) this.#awaitHandshake(socket)
     })
     server.on('secureConnection', (socket: TLSSocket) => {
       // As above, where it is given back.
       if (this.#connections.has(socket)) return
-      this.#handshaking.delete(peerOf(socket))
-      socket.on('error', () => socket.destroy())
-      this.#connections.set(socket, new ClientConnection(socket, this.name, undefined, this.#clientCa))
+      this.#handshakeDone(socket)
     })
     server.on('tlsClientError', (_error: Error, socket: TLSSocket) => {
       this.#context.telemetry.metrics.tlsHandshakeFailures.inc({ cause: 'listener' })
@@ -179,6 +174,14 @@ export class ProxyListener {
     server.on('checkContinue', (req, res) => this.#guard(req.socket, () => this.#onRequest(req, res, true)))
     server.on('checkExpectation', (req, res) => this.#guard(req.socket, () => this.#onRequest(req, res, false)))
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => this.#onParserError(error, socket))
+  }
+
+  /** From here on the connection is what is inside its TLS. */
+  #handshakeDone(socket: TLSSocket): void {
+    const outside = this.#handshaking.get(peerOf(socket))
+    if (outside !== undefined) this.#connections.delete(outside)
+    this.#handshaking.delete(peerOf(socket))
+    this.#own(new ClientConnection(socket, this.name, undefined, this.#clientCa))
   }
 
   #awaitHandshake(socket: Socket): void {
@@ -203,13 +206,11 @@ export class ProxyListener {
   }
 
   /** A fault for which nobody made provision ends one connection, and the request still has its one line. */
-  async #carry(exchange: Exchange, carry: () => Promise<void>): Promise<void> {
-    try {
-      await carry()
-    } catch (error) {
+  #carry(exchange: Exchange, carried: Promise<void>): void {
+    carried.catch((error) => {
       this.#fault(error, exchange)
       exchange.connection.socket.destroy()
-    }
+    })
   }
 
   #fault(error: unknown, exchange: Exchange): Answer {
@@ -217,13 +218,17 @@ export class ProxyListener {
     return exchange.refuse({ reason: 'internal_error' })
   }
 
+  #own(connection: ClientConnection): void {
+    const { socket } = connection
+    this.#connections.set(socket, connection)
+    socket.on('close', () => this.#connections.delete(socket))
+    // Until somebody else owns the socket, an error on it ends it and nothing more.
+    socket.on('error', destroyThis)
+  }
+
+  /** One that has closed meanwhile has a record for what is still said of it, and no other trace. */
   #connection(socket: Socket): ClientConnection {
-    let connection = this.#connections.get(socket)
-    if (connection === undefined) {
-      connection = new ClientConnection(socket, this.name)
-      this.#connections.set(socket, connection)
-    }
-    return connection
+    return this.#connections.get(socket) ?? new ClientConnection(socket, this.name)
   }
 
   #exchange(connection: ClientConnection, kind: RequestKind): Exchange {
@@ -240,21 +245,21 @@ export class ProxyListener {
     return exchange
   }
 
-  async #onConnect(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
+  #onConnect(req: IncomingMessage, socket: Socket, head: Buffer): void {
     const connection = this.#connection(socket)
     if (this.#wouldOvertake(connection, 'connect')) return
     connection.closing = true
     const exchange = this.#exchange(connection, 'connect')
-    await this.#carry(exchange, () => openTunnel(this.#context, exchange, req, head, (inside) => this.#serveInside(inside)))
+    this.#carry(exchange, openTunnel(this.#context, exchange, req, head, this.#serveInside))
   }
 
-  async #onUpgrade(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
+  #onUpgrade(req: IncomingMessage, socket: Socket, head: Buffer): void {
     const connection = this.#connection(socket)
     if (this.#wouldOvertake(connection, 'websocket')) return
     if (!asksForWebSocket(req.method ?? '', req.rawHeaders)) return this.#withoutUpgrade(req, socket, head)
     connection.closing = true
     const exchange = this.#exchange(connection, 'websocket')
-    await this.#carry(exchange, () => forwardWebSocket(this.#context, exchange, req, head))
+    this.#carry(exchange, forwardWebSocket(this.#context, exchange, req, head))
   }
 
   /**
@@ -286,9 +291,9 @@ export class ProxyListener {
   }
 
   /** A tunnel's inside that is HTTP in sight: parsed like a connection of its own. */
-  #serveInside(inside: ClientConnection): void {
+  readonly #serveInside = (inside: ClientConnection): void => {
     const { socket } = inside
-    this.#connections.set(socket, inside)
+    this.#own(inside)
     if (socket instanceof TLSSocket && socket.alpnProtocol === 'h2') this.#http2.serve(inside)
     else this.#parse(socket)
   }
@@ -366,6 +371,10 @@ export class ProxyListener {
     else if (pending === 0) endAndLinger(socket, '')
     else socket.destroy()
   }
+}
+
+function destroyThis(this: Socket): void {
+  this.destroy()
 }
 
 function peerOf({ remoteAddress, remotePort }: Socket): string {

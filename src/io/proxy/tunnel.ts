@@ -48,20 +48,27 @@ export async function openTunnel(
   serveHttp: ServeHttp,
 ): Promise<void> {
   const { socket } = exchange.connection
-  const held = new HeldBytes(socket, head, exchange.generation.config.limits.heldBytes)
+  let held: HeldBytes | undefined
+  /** Only what has to wait for something needs what arrives in the meantime. */
+  const hold = () => {
+    held ??= new HeldBytes(socket, head, exchange.generation.config.limits.heldBytes)
+    return held
+  }
   const refuse = (refusal: Refusal) => {
-    held.release()
+    held?.release()
     answerAndClose(socket, exchange.refuse(refusal))
   }
   const admitted = admit(context, exchange, headOf(req))
+  if (admitted instanceof Promise) hold()
   const barred = admitted instanceof Promise ? await admitted : admitted
   if (barred !== undefined) return refuse(barred)
   const ruling = judgeConnect(context, exchange, req)
   if (!ruling.ok) return refuse(ruling.error)
   const place = context.admission.takeTunnel(exchange.countedAs)
+  if (place instanceof Promise) hold()
   const full = place instanceof Promise ? await place : place
   if (full !== undefined) return refuse({ reason: full })
-  const tunnel = new Tunnel(context, exchange, ruling.value, held, serveHttp)
+  const tunnel = new Tunnel(context, exchange, ruling.value, hold(), serveHttp)
   try {
     await tunnel.open()
   } finally {
@@ -107,7 +114,9 @@ class Tunnel {
     this.#socket = exchange.connection.socket
     const { target, generation, group } = exchange
     if (target !== undefined && ruling.protocol === 'tls') {
-      this.#opening = new TlsOpening(held, (hello) => judgeHello(hello, target, group?.ech ?? generation.config.inspection.ech))
+      this.#opening = new TlsOpening(held, (hello) =>
+        judgeHello(hello, target, group?.ech ?? generation.config.inspection.ech, ruling.byAddress),
+      )
     }
   }
 
@@ -176,10 +185,9 @@ class Tunnel {
     const { policy, target } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
     const caller = new Caller()
-    const onClose = () => caller.leave()
-    this.#socket.on('close', onClose)
+    this.#held.onGone(() => caller.leave())
     const dialled = await this.#context.dialer.dial({ policy, ...target, entry: this.#ruling.entry }, caller)
-    this.#socket.off('close', onClose)
+    this.#held.onGone(undefined)
     if (this.#socket.destroyed) {
       if (dialled.ok) dialled.value.socket.destroy()
       this.#exchange.served({ bytesUp: 0, bytesDown: 0, endedBy: 'client' })

@@ -154,6 +154,8 @@ class SplicedTunnel implements RelayHandle {
   readonly #id: number
   #resolve: (result: RelayResult) => void = ignore
   #result: RelayResult | undefined
+  /** Why it was told to end: the client's or origin's part in it may be seen first, but came later. */
+  #endedBy: TunnelEnd | undefined
 
   constructor(relay: SpliceRelay, id: number) {
     this.#relay = relay
@@ -172,12 +174,14 @@ class SplicedTunnel implements RelayHandle {
   }
 
   end(endedBy: TunnelEnd): void {
-    if (this.#result === undefined) this.#relay.kill(this.#id, endedBy)
+    if (this.#result !== undefined || this.#endedBy !== undefined) return
+    this.#endedBy = endedBy
+    this.#relay.kill(this.#id, endedBy)
   }
 
   settle(result: RelayResult): void {
-    this.#result = result
-    this.#resolve(result)
+    this.#result = this.#endedBy === undefined ? result : { ...result, endedBy: this.#endedBy }
+    this.#resolve(this.#result)
   }
 }
 

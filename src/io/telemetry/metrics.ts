@@ -1,4 +1,6 @@
-import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, type LabelValues, Registry } from 'prom-client'
+
+export type { Counter, LabelValues }
 
 /** One metric as it stands, as plain data: what a worker tells the primary. */
 export interface MetricReading {

@@ -18,7 +18,8 @@ export class RecentDenials {
   readonly #rows = new Map<string, DenialRow>()
 
   add(row: Omit<DenialRow, 'firstSeen' | 'lastSeen' | 'count'>, time: string): void {
-    const key = JSON.stringify([row.host, row.port, row.reason, row.verdict, row.client])
+    // Of these only a host could hold a blank, and it stands last.
+    const key = `${row.port} ${row.reason} ${row.verdict} ${row.client} ${row.host}`
     const known = this.#rows.get(key)
     if (known !== undefined) {
       known.lastSeen = time

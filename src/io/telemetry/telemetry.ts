@@ -5,6 +5,7 @@ import { ClientNames, type ClientPrivacy } from './client-names.ts'
 import { DeniedHosts } from './denied-hosts.ts'
 import type { Metrics } from './metrics.ts'
 import { RecentDenials } from './recent-denials.ts'
+import { Tallies } from './tallies.ts'
 
 const NO_GROUPS: ReadonlySet<string> = new Set()
 
@@ -36,13 +37,29 @@ export class Telemetry {
   #entries: ReadonlySet<string>
   #groups: ReadonlySet<string>
   readonly #clients: ClientNames
-  /** Series of a host, to be removed with it. */
-  readonly #series = new Map<string, Set<string>>()
+  readonly #requests: Tallies<'listener' | 'kind' | 'verdict' | 'reason'>
+  readonly #groupRequests: Tallies<'group' | 'verdict'>
+  readonly #entryHits: Tallies<'entry' | 'feature'>
+  readonly #entryBytes: Tallies<'entry' | 'direction'>
+  readonly #tunnelBytes: Tallies<'direction'>
+  readonly #lookups: Tallies<'outcome'>
+  readonly #denials: Tallies<'listener' | 'verdict' | 'reason' | 'host'>
+  readonly #remedies: Tallies<'remedy' | 'name'>
+  /** Keys of the series of a host, to be removed with it. */
+  readonly #series = new Map<string, string[]>()
 
   constructor({ metrics, audit, auditEvents, deniedHosts, clients, entries, groups = NO_GROUPS }: TelemetryOptions) {
     this.#entries = entries
     this.#groups = groups
     this.metrics = metrics
+    this.#requests = new Tallies(metrics.requests)
+    this.#groupRequests = new Tallies(metrics.groupRequests)
+    this.#entryHits = new Tallies(metrics.entryHits)
+    this.#entryBytes = new Tallies(metrics.entryBytes)
+    this.#tunnelBytes = new Tallies(metrics.tunnelBytes)
+    this.#lookups = new Tallies(metrics.dnsLookups)
+    this.#denials = new Tallies(metrics.denials)
+    this.#remedies = new Tallies(metrics.denialRemedies)
     this.#audit = audit
     this.#auditEvents = auditEvents
     this.#deniedHosts = new DeniedHosts({ slots: deniedHosts, onFree: (host) => this.#freeSeries(host) })
@@ -57,6 +74,9 @@ export class Telemetry {
     entries,
     groups = NO_GROUPS,
   }: Omit<TelemetryOptions, 'metrics' | 'audit'>): void {
+    this.#entryHits.clear()
+    this.#entryBytes.clear()
+    this.#groupRequests.clear()
     this.#entries = entries
     this.#groups = groups
     this.#auditEvents = auditEvents
@@ -75,10 +95,11 @@ export class Telemetry {
     quiet = false,
   ): void {
     const { listener, kind, event: verdict, reason = '', entry, feature = 'rules', group = '' } = event
-    this.metrics.requests.inc({ listener, kind, verdict, reason })
-    if (this.#groups.size > 0)
-      this.metrics.groupRequests.inc({ group: group === '' || this.#groups.has(group) ? group : REMOVED_ENTRY, verdict })
-    if (verdict === 'allow' && entry !== undefined) this.metrics.entryHits.inc({ entry: this.#label(entry), feature })
+    const key = `${listener} ${kind} ${verdict} ${reason}`
+    const requests = this.#requests.find(key) ?? this.#requests.begin(key, { listener, kind, verdict, reason })
+    requests.count++
+    if (this.#groups.size > 0) this.#countGroup(group === '' || this.#groups.has(group) ? group : REMOVED_ENTRY, verdict)
+    if (verdict === 'allow' && entry !== undefined) this.#countHit(this.#label(entry), feature)
     if (verdict !== 'deny' && verdict !== 'would_deny') return
     if (quiet) this.metrics.denialsQuiet.inc({ listener, reason })
     else this.#countDenial(listener, verdict, reason, event.host, event.client, hint)
@@ -94,16 +115,38 @@ export class Telemetry {
     this.#audit.write(this.#clients.applied(event))
   }
 
+  countLookup(outcome: string): void {
+    const lookups = this.#lookups.find(outcome) ?? this.#lookups.begin(outcome, { outcome })
+    lookups.count++
+  }
+
   countTunnelBytes(bytesUp: number, bytesDown: number): void {
-    this.metrics.tunnelBytes.inc({ direction: 'up' }, bytesUp)
-    this.metrics.tunnelBytes.inc({ direction: 'down' }, bytesDown)
+    const up = this.#tunnelBytes.find('up') ?? this.#tunnelBytes.begin('up', { direction: 'up' })
+    const down = this.#tunnelBytes.find('down') ?? this.#tunnelBytes.begin('down', { direction: 'down' })
+    up.count += bytesUp
+    down.count += bytesDown
   }
 
   countBytes(entry: string | undefined, bytesUp: number, bytesDown: number): void {
     if (entry === undefined) return
     const label = this.#label(entry)
-    this.metrics.entryBytes.inc({ entry: label, direction: 'up' }, bytesUp)
-    this.metrics.entryBytes.inc({ entry: label, direction: 'down' }, bytesDown)
+    const [upKey, downKey] = [`up ${label}`, `down ${label}`]
+    const up = this.#entryBytes.find(upKey) ?? this.#entryBytes.begin(upKey, { entry: label, direction: 'up' })
+    const down = this.#entryBytes.find(downKey) ?? this.#entryBytes.begin(downKey, { entry: label, direction: 'down' })
+    up.count += bytesUp
+    down.count += bytesDown
+  }
+
+  #countGroup(group: string, verdict: AuditVerdict): void {
+    const key = `${group} ${verdict}`
+    const requests = this.#groupRequests.find(key) ?? this.#groupRequests.begin(key, { group, verdict })
+    requests.count++
+  }
+
+  #countHit(entry: string, feature: string): void {
+    const key = `${entry} ${feature}`
+    const hits = this.#entryHits.find(key) ?? this.#entryHits.begin(key, { entry, feature })
+    hits.count++
   }
 
   /** A request may end after its entry has gone: with a series each, a thousand reloads would make a thousand of them. */
@@ -122,16 +165,24 @@ export class Telemetry {
     const { label, first } =
       host === undefined ? { label: '', first: false } : this.#deniedHosts.labelFor(host, client, Date.now())
     if (first) this.metrics.deniedHostsFirstSeen.inc()
-    this.metrics.denials.inc({ listener, verdict, reason, host: label })
-    if (host !== undefined && label === host) {
-      const series = this.#series.get(host) ?? new Set()
-      this.#series.set(host, series.add(JSON.stringify({ listener, verdict, reason, host })))
+    const key = `${listener} ${verdict} ${reason} ${label}`
+    let denials = this.#denials.find(key)
+    if (denials === undefined) {
+      denials = this.#denials.begin(key, { listener, verdict, reason, host: label })
+      if (label === host) this.#series.set(host, [...(this.#series.get(host) ?? []), key])
     }
-    if (hint !== undefined) this.metrics.denialRemedies.inc({ remedy: hint.remedy.kind, name: hint.remedy.name })
+    denials.count++
+    if (hint !== undefined) this.#countRemedy(hint.remedy)
+  }
+
+  #countRemedy({ kind, name }: Hint['remedy']): void {
+    const key = `${kind} ${name}`
+    const remedies = this.#remedies.find(key) ?? this.#remedies.begin(key, { remedy: kind, name })
+    remedies.count++
   }
 
   #freeSeries(host: string): void {
-    for (const labels of this.#series.get(host) ?? []) this.metrics.denials.remove(JSON.parse(labels))
+    for (const key of this.#series.get(host) ?? []) this.#denials.remove(key)
     this.#series.delete(host)
   }
 }

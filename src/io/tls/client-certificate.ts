@@ -82,7 +82,6 @@ function commonName(subject: DerValue): string | undefined {
   const value = found.length === 1 ? found[0]?.[1] : undefined
   if (value === undefined || !TEXT_TAGS.has(value.tag)) return undefined
   const text = Buffer.from(value.content).toString('utf8')
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: a name with a control character in it is nobody's
   return text.length <= NAME_CHARACTERS_MAX && !/[\x00-\x1f\x7f-\x9f\ufffd]/.test(text) ? text : undefined
 }
 

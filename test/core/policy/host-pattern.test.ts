@@ -31,7 +31,7 @@ describe('a host pattern', () => {
     ['https://pypi.org', /is a URL; write the host here, its port in `ports` and its path in `paths`/],
     ['https://pypi.org/simple', /is a URL/],
     ['pypi.org/simple', /has a `\/`; write the host here and the path in `paths`/],
-    ['10.0.0.0/8', /an address range in `destinations`/],
+    ['10.0.0.0/8', /an address range in `addresses`/],
     ['pypi.org:443', /`pypi\.org:443` has a port; write the host here and the port in `ports`/],
     ['pypi.org:', /has a port/],
     ['[2001:db8::1]:443', /has a port/],
