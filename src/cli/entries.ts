@@ -3,14 +3,16 @@ import { describeEntry } from '../core/policy/describe.ts'
 import type { Entry } from '../core/policy/entry.ts'
 import { formatPattern } from '../core/policy/hints.ts'
 import { type LoadedConfig, loadConfig } from '../io/config/load.ts'
-import { type CommandIo, counted, EXIT, refuseConfig, terminalColumns } from './command-io.ts'
+import { type CommandIo, counted, EXIT, refuseConfig, refuseUsage, terminalColumns } from './command-io.ts'
 import { entrySource, formatEntrySource } from './entry-source.ts'
+import { groupAsked } from './group-asked.ts'
 import { chosenConfig } from './shipped-config.ts'
 import { type Cell, type Column, renderTable } from './table.ts'
 
 export interface EntriesOptions {
   readonly config?: string
   readonly json?: boolean
+  readonly group?: string
 }
 
 const COLUMNS: readonly Column[] = [
@@ -21,10 +23,13 @@ const COLUMNS: readonly Column[] = [
 ]
 
 /** Lists the policy: every entry that is on, parameters filled in, in order of precedence among equals. */
-export async function entries({ config, json = false }: EntriesOptions, io: CommandIo): Promise<number> {
+export async function entries({ config, json = false, group }: EntriesOptions, io: CommandIo): Promise<number> {
   const loaded = await loadConfig(chosenConfig(config, io))
   if (!loaded.ok) return refuseConfig(loaded.error, io)
-  const listed = loaded.value.compiled.policy.entries
+  const whose = groupAsked({ group }, undefined, loaded.value)
+  if (!whose.ok) return refuseUsage(whose.error, io)
+  const { policy } = loaded.value.compiled
+  const listed = (whose.value === undefined || whose.value === 'unknown_client' ? policy : whose.value.policy).entries
   if (json) {
     const described = listed.map((entry) => ({ ...describeEntry(entry), source: entrySource(entry, loaded.value) }))
     io.stdout.write(`${JSON.stringify(described, undefined, 2)}\n`)

@@ -1,3 +1,4 @@
+import type { GroupSettings } from '../config/groups.ts'
 import type { Config } from '../config.ts'
 import { type Cidr, CidrSet } from '../names/cidr.ts'
 import { didYouMean, type Problem, problem, warning } from '../problem.ts'
@@ -37,7 +38,8 @@ function checkGroup(config: Config, name: string, editions: readonly Edition[]):
   const path = ['groups', name]
   const found = unknownFeatures(group.features, editions, [...path, 'features'])
   if (sources === undefined && users === undefined && certificates === undefined) {
-    found.push(problem(path, `\`${name}\` does not say who is in it; give it \`sources\`, \`users\` or \`certificates\``))
+    const nobody = problem(path, `\`${name}\` does not say who is in it; give it \`sources\`, \`users\` or \`certificates\``)
+    found.push({ ...nobody, at: 'key' })
   }
   if (users !== undefined && config.credentials.file === undefined) {
     found.push(problem([...path, 'users'], 'users are told by their passwords; name the file with them in `credentials.file`'))
@@ -57,25 +59,28 @@ function checkGroup(config: Config, name: string, editions: readonly Edition[]):
 function warnUnreachable({ groups, clients }: Config): Problem[] {
   const all = Object.entries(groups)
   return all.flatMap(([name, group], index): Problem[] => {
-    const path = ['groups', name, ...(group.sources === undefined ? [] : ['sources'])]
     const own = group.sources ?? clients.allow
-    if (!own.cidrs.some((cidr) => meets(clients.allow, cidr)))
-      return [warning(path, `nobody can be in \`${name}\`: none of its \`sources\` is in \`clients.allow\``)]
-    const earlier = all
-      .slice(0, index)
-      .find(
-        ([, one]) =>
-          one.users === undefined && one.certificates === undefined && own.cidrs.every((cidr) => covers(one.sources, cidr)),
-      )
-    if (earlier === undefined) return []
-    return [
-      warning(path, `nobody can be in \`${name}\`: whoever is has been in \`${earlier[0]}\` already, which stands before it`),
-    ]
+    const warn = (because: string): Problem[] => {
+      const found = warning(['groups', name], `nobody can be in \`${name}\`: ${because}`)
+      return [{ ...found, at: 'key' }]
+    }
+    if (!own.cidrs.some((cidr) => meets(clients.allow, cidr))) return warn('none of its `sources` is in `clients.allow`')
+    const earlier = all.slice(0, index).find(([, one]) => takesAll(one, own))
+    return earlier === undefined ? [] : warn(`whoever could be is in \`${earlier[0]}\`, which stands before it`)
   })
 }
 
-function covers(set: CidrSet | undefined, cidr: Cidr): boolean {
-  if (set === undefined) return true
+/** Whether every client from these ranges is in the group, whoever it is. */
+function takesAll({ sources, users, certificates }: GroupSettings, ranges: CidrSet): boolean {
+  return (
+    users === undefined &&
+    certificates === undefined &&
+    sources !== undefined &&
+    ranges.cidrs.every((cidr) => covers(sources, cidr))
+  )
+}
+
+function covers(set: CidrSet, cidr: Cidr): boolean {
   return set.cidrs.some((wide) => wide.prefixLength <= cidr.prefixLength && CidrSet.of([wide]).contains(cidr.network))
 }
 

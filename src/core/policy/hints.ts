@@ -121,7 +121,7 @@ function unlistedHint(policy: Policy, host: Host, port: number): Hint {
       if (hint !== undefined) return withKnown(hint, known)
     }
   }
-  return known ?? { text: `to allow it, add ${ruleLine(host, port)}`, remedy: { kind: 'rule', name: 'rule' } }
+  return known ?? { text: `to allow it, add ${ruleLine(host, port, policy.group)}`, remedy: { kind: 'rule', name: 'rule' } }
 }
 
 function remedyHint(remedy: Unlisted['remedy'], policy: Policy, host: Host): Hint | undefined {
@@ -129,7 +129,7 @@ function remedyHint(remedy: Unlisted['remedy'], policy: Policy, host: Host): Hin
     case 'feature': {
       const { kind, feature } = remedy
       return {
-        text: `feature \`${feature}\` is off; switch it on with \`features: { ${feature}: true }\``,
+        text: `feature \`${feature}\` is off; switch it on with \`${inGroup(policy, `features: { ${feature}: true }`)}\``,
         remedy: { kind, name: feature },
       }
     }
@@ -154,6 +154,11 @@ function remedyHint(remedy: Unlisted['remedy'], policy: Policy, host: Host): Hin
         remedy: { kind: remedy.kind, name: remedy.cloud },
       }
   }
+}
+
+/** A setting as it stands in the config for the clients that the policy is for. */
+function inGroup({ group }: Policy, setting: string): string {
+  return group === undefined ? setting : `groups: { ${group}: { ${setting} } }`
 }
 
 function withKnown(hint: Hint, known: Hint | undefined): Hint {
@@ -245,6 +250,8 @@ export function plainHint({ reason }: Pick<Denial, 'reason'>): Hint | undefined 
 }
 
 const PLAIN_HINTS: { readonly [R in Denial['reason']]?: string } = {
+  credentials_required:
+    'send a user and a password of `credentials.file`, as in `http://USER:PASSWORD@GATEWAY:3128`; `sallyport credentials add USER` makes one',
   not_a_proxy_request: 'send CONNECT or an absolute http:// URL, as in `curl --proxy http://GATEWAY:3128 URL`',
   scheme_not_supported:
     'https goes through CONNECT: point HTTPS_PROXY at http://GATEWAY:3128; gRPC needs a host whose tunnel is relayed: a rule without `paths`, `methods` and `inspect`',
@@ -279,11 +286,12 @@ function quoted(host: Host): string {
 }
 
 /** The YAML that would allow exactly this host and port, an address outside the public internet included. */
-export function ruleLine(host: Host, port: number): string {
+export function ruleLine(host: Host, port: number, group?: string): string {
+  const only = group === undefined ? '' : `, groups: [${group}]`
   const ports = DEFAULT_PORTS.includes(port) ? '' : `, ports: [${port}]`
   const special = host.kind === 'address' && specialBlock(host.ip) !== undefined
   const destinations = special ? `, destinations: ["${singleRange(host.ip)}"]` : ''
-  return `\`rules: [{ name: ${yamlText(ruleName(host))}, hosts: [${yamlText(host.text)}]${ports}${destinations} }]\``
+  return `\`rules: [{ name: ${yamlText(ruleName(host))}, hosts: [${yamlText(host.text)}]${ports}${destinations}${only} }]\``
 }
 
 /** The colons of an IPv6 literal would make a YAML mapping, and a name may be one of YAML's own words. */

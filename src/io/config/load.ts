@@ -115,6 +115,16 @@ export async function loadMetricsAddress(file: string): Promise<Result<ListenAdd
   return err(inOrder(file, source, schemaProblems(parsed.error.issues, source.written)))
 }
 
+/** What stands in the config file itself, whatever the files say that it names. */
+export async function loadConfigShape(file: string): Promise<Result<Config, readonly LocatedProblem[]>> {
+  const read = await readSource(file, readNow)
+  if (!read.ok) return read
+  const { source } = read.value
+  const parsed = configSchema.safeParse(source.value ?? {}, { reportInput: true })
+  if (parsed.success) return ok(withAbsolutePaths(parsed.data, dirname(resolve(file))))
+  return err(inOrder(file, source, schemaProblems(parsed.error.issues, source.written)))
+}
+
 function child(value: unknown, key: string): unknown {
   return typeof value === 'object' && value !== null && Object.hasOwn(value, key)
     ? (value as Record<string, unknown>)[key]

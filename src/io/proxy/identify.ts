@@ -63,6 +63,19 @@ export function identify(
   return verdict instanceof Promise ? verdict.then(settle) : settle(verdict)
 }
 
+/** The group by what has been shown, without asking for credentials; refused is only a certificate that does not hold. */
+export function recogniseUnasked(exchange: Exchange): Refusal | undefined {
+  const { connection, generation } = exchange
+  const certificate = standingCertificate(connection, generation)
+  if (!certificate.ok) return certificate.error
+  const match = groupOf(generation.policy.groups, {
+    address: connection.client,
+    certificate: certificate.value?.names,
+    user: undefined,
+  })
+  return match.kind === 'ask' ? undefined : note(exchange, ok({ match }))
+}
+
 /** Of a client that has shown what it had to show, whether it still holds, and what group it is in now. */
 export function identifyAgain(
   connection: ClientConnection,

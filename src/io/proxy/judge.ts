@@ -11,7 +11,7 @@ import {
   type WireProblem,
 } from '../../core/wire/request-head.ts'
 import type { Exchange, Refusal } from './exchange.ts'
-import { identify } from './identify.ts'
+import { identify, recogniseUnasked } from './identify.ts'
 import type { ProxyContext } from './proxy-context.ts'
 
 export type Allowed = Extract<Ruling, { verdict: 'allow' }>
@@ -39,12 +39,21 @@ export function admit(
   exchange: Exchange,
   head?: RequestHead,
 ): Refusal | undefined | Promise<Refusal | undefined> {
-  const { client } = exchange.connection
-  if (!exchange.generation.config.clients.allow.contains(client)) return { reason: 'client_not_allowed' }
-  if (context.isDraining()) return { reason: 'draining' }
+  const barred = bar(context, exchange)
+  if (barred !== undefined) return barred
   const stranger = identify(context, exchange, head)
   if (stranger instanceof Promise) return stranger.then((refusal) => refusal ?? takeRequest(context, exchange))
   return stranger ?? takeRequest(context, exchange)
+}
+
+/** As `admit`, of whoever may use the gateway, whether it has shown credentials or not. */
+export function admitUnasked(context: ProxyContext, exchange: Exchange): Refusal | undefined | Promise<Refusal | undefined> {
+  return bar(context, exchange) ?? recogniseUnasked(exchange) ?? takeRequest(context, exchange)
+}
+
+function bar(context: ProxyContext, { connection, generation }: Exchange): Refusal | undefined {
+  if (!generation.config.clients.allow.contains(connection.client)) return { reason: 'client_not_allowed' }
+  return context.isDraining() ? { reason: 'draining' } : undefined
 }
 
 function takeRequest(context: ProxyContext, exchange: Exchange): Refusal | undefined | Promise<Refusal | undefined> {
