@@ -63,7 +63,7 @@ function proxyUrl(typed: string | undefined, listen: ProxyListenAddress): Result
     return ok(new URL(`${scheme}://${formatListenAddress(listen)}`))
   }
   const example = `write it as \`${scheme}://10.0.0.4:3128\``
-  if (!/^https?:\/\/[A-Za-z0-9.:[\]-]+\/?$/.test(typed) || !URL.canParse(typed))
+  if (!typed.startsWith(`${scheme}://`) || !/^https?:\/\/[A-Za-z0-9.:[\]-]+\/?$/.test(typed) || !URL.canParse(typed))
     return err(`\`${typed}\` is no proxy's address; ${example}`)
   return ok(new URL(typed))
 }
