@@ -12,7 +12,7 @@ import { Exchanges } from './io/proxy/exchanges.ts'
 import { Forwarder } from './io/proxy/forward.ts'
 import type { Generation } from './io/proxy/generation.ts'
 import { ProxyListener } from './io/proxy/listener.ts'
-import { OriginPool } from './io/proxy/origin-pool.ts'
+import { OriginPool, type PoolLimits } from './io/proxy/origin-pool.ts'
 import { isListener } from './io/proxy/own-listener.ts'
 import type { ProxyContext } from './io/proxy/proxy-context.ts'
 import { recheckTunnels } from './io/proxy/recheck.ts'
@@ -24,6 +24,7 @@ import type { AuditSink } from './io/telemetry/audit-log.ts'
 import type { Logger } from './io/telemetry/log.ts'
 import type { Metrics } from './io/telemetry/metrics.ts'
 import type { RecentDenials } from './io/telemetry/recent-denials.ts'
+import { StallWatch } from './io/telemetry/stall-watch.ts'
 import { Telemetry } from './io/telemetry/telemetry.ts'
 import type { Settings, SettingsInForce } from './settings-in-force.ts'
 import { VERSION } from './version.ts'
@@ -31,7 +32,7 @@ import { VERSION } from './version.ts'
 export interface GateOptions {
   readonly settings: SettingsInForce
   readonly metrics: Metrics
-  readonly audit: Pick<AuditSink, 'write'>
+  readonly audit: Pick<AuditSink, 'write' | 'isWritable'>
   readonly admission: Admission
   readonly log: Logger
   /** Names with fixed addresses. */
@@ -42,7 +43,7 @@ export interface GateOptions {
   readonly ownListeners: () => readonly ListenAddress[]
   /** Client connections that this process may have; without it, what the config says. */
   readonly connections?: number
-  /** Processes that the gateway is: each takes its part of what is limited and cannot be shared. */
+  /** How many processes share what is not dealt out one by one. */
   readonly processes?: number
 }
 
@@ -64,12 +65,14 @@ export class Gate {
   readonly #hostsFile: string
   readonly #ownListeners: () => readonly ListenAddress[]
   readonly #telemetry: Telemetry
+  readonly #audit: Pick<AuditSink, 'isWritable'>
   readonly #resolver: Resolver
   readonly #pool: OriginPool
   readonly #admission: Admission
   readonly #credentials: CredentialVerifier
   readonly #relay: Relay
   readonly #proxy: ProxyListener
+  readonly #stalls: StallWatch
   #connections: number | undefined
   #bound: ListenAddress | undefined
   #refusesNew = false
@@ -93,9 +96,14 @@ export class Gate {
     this.#ownListeners = ownListeners
     this.#connections = connections
     const { config } = this.#generation
+    this.#audit = audit
     this.#telemetry = new Telemetry({ metrics, audit, ...telemetrySettings(settings.settings) })
     this.#resolver = new Resolver(this.#resolverOptions(config))
-    this.#pool = new OriginPool(() => this.#generation.config.limits.originKeepAliveSeconds * 1000)
+    this.#pool = new OriginPool({
+      limits: () => this.#poolLimits(processes),
+      onHit: (limit) => metrics.limitHits.inc({ limit }),
+      onChange: (idle) => metrics.originConnectionsIdle.set(idle),
+    })
     this.#admission = admission
     this.#credentials = new CredentialVerifier({
       failuresPerMinute: () =>
@@ -107,6 +115,7 @@ export class Gate {
       onTrouble: (errno) => log.error({ errno: getSystemErrorName(-errno) }, 'the kernel relay had to give a tunnel up'),
       onStandIn: (because) => log.warn({ because }, 'no kernel relay; the portable relay runs'),
     })
+    this.#stalls = new StallWatch({ limitMs: () => this.#generation.config.limits.eventLoopStallMs, metrics, log })
     metrics.buildInfo.set({ version: VERSION, node: process.version, relay: this.#relay.kind }, 1)
     const context = this.#context(via)
     this.#proxy = new ProxyListener('proxy', context, new Forwarder(context, this.#pool), this.#limits())
@@ -115,6 +124,7 @@ export class Gate {
   /** Binds; throws what the system says. */
   async start(address: ListenAddress): Promise<ListenAddress> {
     this.#bound = await this.#proxy.start(address)
+    this.#stalls.start()
     return this.#bound
   }
 
@@ -174,6 +184,7 @@ export class Gate {
 
   /** Ends at once: open tunnels are closed, with their audit lines. */
   async close(): Promise<void> {
+    this.#stalls.stop()
     this.refuseNew()
     this.tunnels.endAll('drain')
     await Promise.race([this.tunnels.empty(), wait(CLOSE_MS)])
@@ -198,6 +209,15 @@ export class Gate {
     return this.#connections === undefined ? limits : { ...limits, connections: this.#connections }
   }
 
+  #poolLimits(processes: number): PoolLimits {
+    const { originKeepAliveSeconds, originIdleConnections, originIdleConnectionsPerOrigin } = this.#generation.config.limits
+    return {
+      idleMs: originKeepAliveSeconds * 1000,
+      connections: Math.ceil(originIdleConnections / processes),
+      perOrigin: Math.ceil(originIdleConnectionsPerOrigin / processes),
+    }
+  }
+
   async #recheck(generation: Generation): Promise<void> {
     const closed = await recheckTunnels(this.tunnels, generation, () => this.#generation === generation)
     if (closed > 0) this.#log.info({ closed, hash: generation.policy.hash }, 'closed tunnels that the new policy does not allow')
@@ -208,7 +228,11 @@ export class Gate {
       ...dns,
       servers: dns.servers.map(formatListenAddress),
       hostsFile: this.#hostsFile,
-      onLookup: (outcome) => this.#telemetry.countLookup(outcome),
+      onLookup: (outcome) => {
+        this.#telemetry.countLookup(outcome)
+        if (outcome === 'timeout') this.#metrics.limitHits.inc({ limit: 'dns_timeout' })
+      },
+      onEvict: () => this.#metrics.limitHits.inc({ limit: 'dns_cache_entries' }),
     }
   }
 
@@ -248,6 +272,7 @@ export class Gate {
       gateway: hostname(),
       via,
       isDraining: () => this.#refusesNew,
+      mustWaitForAudit: () => this.#generation.config.audit.onFailure === 'deny' && !this.#audit.isWritable,
     }
   }
 }

@@ -8,6 +8,7 @@ import type { HttpService } from './io/admin/http-service.ts'
 import { createMetricsService, type Readiness } from './io/admin/metrics-service.ts'
 import { OwnAdmission } from './io/proxy/admission.ts'
 import { AuditLog } from './io/telemetry/audit-log.ts'
+import { auditTrouble, countAuditLoss, reportAuditError, reportAuditWritable } from './io/telemetry/audit-trouble.ts'
 import type { Logger } from './io/telemetry/log.ts'
 import { Metrics } from './io/telemetry/metrics.ts'
 import { type ReloadReport, type Settings, SettingsInForce, type SettingsSource } from './settings-in-force.ts'
@@ -18,6 +19,8 @@ export interface GatewayOptions extends Settings {
   /** Loads the settings again, for `reload`. */
   readonly source?: SettingsSource
   readonly log: Logger
+  /** Lines of the process log so far that nobody took. */
+  readonly logDropped?: () => number
   /** Names with fixed addresses. */
   readonly hostsFile?: string
 }
@@ -65,15 +68,17 @@ export class Gateway implements RunningGateway {
   readonly #ending: Ending
   #bound: BoundAddresses | undefined
 
-  constructor({ source, log, hostsFile = HOSTS_FILE, ...settings }: GatewayOptions) {
+  constructor({ source, log, logDropped = () => 0, hostsFile = HOSTS_FILE, ...settings }: GatewayOptions) {
     this.#log = log
     this.#source = source
     const { metrics } = this
+    metrics.countLogLosses(logDropped)
     this.#settings = new SettingsInForce(settings, metrics, log)
     this.#audit = new AuditLog({
       ...settings.config.audit,
-      onDrop: (lines) => metrics.auditDropped.inc(lines),
-      onError: (error) => this.#reportAuditError(error),
+      onDrop: (lines, isFull) => countAuditLoss(metrics, lines, isFull),
+      onError: (error) => reportAuditError(log, this.#settings.generation.config.audit, error),
+      onWritable: (isWritable) => reportAuditWritable(log, metrics, this.#settings.generation.config.audit, isWritable),
     })
     this.#gate = new Gate({
       settings: this.#settings,
@@ -173,16 +178,13 @@ export class Gateway implements RunningGateway {
     await this.#audit.close()
   }
 
-  #reportAuditError(error: Error): void {
-    const { file } = this.#settings.generation.config.audit
-    this.#log.error({ err: error, file }, 'audit log cannot be written; lines are dropped and counted')
-  }
-
   /** What `/readyz` says. */
   readiness(): Readiness {
     const { phase } = this.#ending
-    const ready = phase === 'serving'
-    return { ready, lines: [ready ? 'ready' : phase, ...this.#settings.readinessLines()] }
+    const trouble = auditTrouble(this.#settings.generation.config.audit, this.#audit)
+    const ready = phase === 'serving' && trouble?.obstacle === undefined
+    const state = phase === 'serving' ? (trouble?.obstacle ?? 'ready') : phase
+    return { ready, lines: [state, ...this.#settings.readinessLines(), ...(trouble?.lines ?? [])] }
   }
 
   /** What `/api/v1/status` says. */

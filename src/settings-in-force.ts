@@ -1,5 +1,6 @@
 import type { ProxyListenAddress } from './core/config/listen.ts'
 import type { Config } from './core/config.ts'
+import { dayNumber } from './core/day.ts'
 import { inspectedHosts } from './core/policy/inspected-hosts.ts'
 import { everyEntry, everyPolicy, type Policy } from './core/policy/policy.ts'
 import type { Result } from './core/result.ts'
@@ -138,12 +139,13 @@ export class SettingsInForce {
   }
 
   #inspection(material: InspectionMaterial, config: Config): Inspection {
-    const { certificatesMinted, certificateCacheHits } = this.#metrics
+    const { certificatesMinted, certificateCacheHits, limitHits } = this.#metrics
     return new Inspection(material, {
       maxEntries: config.inspection.certificates,
       now: () => new Date(),
       onMint: () => certificatesMinted.inc(),
       onHit: () => certificateCacheHits.inc(),
+      onEvict: () => limitHits.inc({ limit: 'certificates' }),
     })
   }
 
@@ -152,6 +154,7 @@ export class SettingsInForce {
     const metrics = this.#metrics
     metrics.policyInfo.reset()
     metrics.policyEntries.reset()
+    metrics.ruleExpiryTimestamp.reset()
     metrics.policyInfo.set({ hash: policy.hash, mode: policy.mode, cloud: policy.cloud }, 1)
     metrics.policyLoadedTimestamp.set(Math.floor(Date.now() / 1000))
     metrics.policyCurrent.set(1)
@@ -161,7 +164,11 @@ export class SettingsInForce {
     metrics.reportModeSince.set(this.#reportModeSince ?? 0)
     metrics.caExpiryTimestamp.set(inspection === undefined ? 0 : Math.floor(inspection.authority.notAfter.getTime() / 1000))
     metrics.tunnelsLimit.set(config.limits.tunnels)
-    for (const { feature = 'rules' } of everyEntry(policy)) metrics.policyEntries.inc({ feature })
+    for (const { id, feature = 'rules', expires } of everyEntry(policy)) {
+      metrics.policyEntries.inc({ feature })
+      // Its last day is the rule's still.
+      if (expires !== undefined) metrics.ruleExpiryTimestamp.set({ entry: id }, (dayNumber(expires) + 1) * 86_400)
+    }
   }
 }
 

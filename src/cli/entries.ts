@@ -4,7 +4,7 @@ import type { Entry } from '../core/policy/entry.ts'
 import { formatPattern } from '../core/policy/hints.ts'
 import { type LoadedConfig, loadConfig } from '../io/config/load.ts'
 import { type CommandIo, counted, EXIT, refuseConfig, refuseUsage, terminalColumns } from './command-io.ts'
-import { entrySource, formatEntrySource } from './entry-source.ts'
+import { type EntrySource, entrySource, formatEntrySource } from './entry-source.ts'
 import { groupAsked } from './group-asked.ts'
 import { chosenConfig } from './shipped-config.ts'
 import { type Cell, type Column, renderTable } from './table.ts'
@@ -47,7 +47,12 @@ function row(entry: Entry, loaded: LoadedConfig): readonly Cell[] {
   return [
     [id, ...patterns.map((pattern) => `  ${refusal}${formatPattern(pattern)}`)],
     tenancy ?? '',
-    formatEntrySource(entrySource(entry, { ...loaded, file: basename(loaded.file) })),
+    formatEntrySource(shortSource(entrySource(entry, loaded))),
     [purpose ?? '', ...(condition === undefined ? [] : [`condition: ${condition}`])],
   ]
+}
+
+/** In a table a file's own name is enough. */
+function shortSource(source: EntrySource | undefined): EntrySource | undefined {
+  return source !== undefined && 'file' in source ? { ...source, file: basename(source.file) } : source
 }

@@ -6,10 +6,8 @@ export type EntrySource =
   | { readonly edition: string; readonly lines: readonly number[] }
   | { readonly file: string; readonly line: number }
 
-export function entrySource(entry: Entry, { file, ruleLines }: LoadedConfig): EntrySource | undefined {
-  if (entry.source !== undefined) return entry.source
-  const line = ruleLines.get(entry.id)
-  return line === undefined ? undefined : { file, line }
+export function entrySource(entry: Entry, { rulePlaces }: LoadedConfig): EntrySource | undefined {
+  return entry.source ?? rulePlaces.get(entry.id)
 }
 
 /** `line 150`, `lines 150, 254` or `config/gateway.yaml:31`. The edition is told by the entry's id. */

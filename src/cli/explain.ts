@@ -27,7 +27,7 @@ export async function explain(target: string, options: ExplainOptions, io: Comma
   if (!loaded.ok) return refuseConfig(loaded.error, io)
   const whose = groupAsked(options, question.value.client, loaded.value)
   if (!whose.ok) return refuseUsage(whose.error, io)
-  const explanation = answer(question.value, whose.value, loaded.value)
+  const explanation = answer(question.value, loaded.value, false, whose)
   const text = options.json
     ? `${JSON.stringify(describeExplanation(explanation), undefined, 2)}\n`
     : explanationText(explanation, question.value.target, loaded.value)
@@ -35,7 +35,7 @@ export async function explain(target: string, options: ExplainOptions, io: Comma
   return explanation.verdict === 'deny' ? EXIT.failed : EXIT.ok
 }
 
-interface Question {
+export interface Question {
   readonly target: ExplainTarget
   readonly client?: IpAddress
 }
@@ -53,11 +53,23 @@ function readQuestion(text: string, { client, method }: ExplainOptions): Result<
   return ok({ target: target.value, client: unmapped(address) })
 }
 
-function answer({ target, client }: Question, group: GroupAsked, { config, compiled, inspection }: LoadedConfig): Explanation {
+/**
+ * What the gateway of a config would do.
+ *
+ * @param withCa whether to judge as if there were a CA for every host: of a policy, and not of this machine
+ * @param group whose policy it is; by itself that of the client's address
+ */
+export function answer(
+  { target, client }: Question,
+  loaded: LoadedConfig,
+  withCa = false,
+  group: Result<GroupAsked, string> = groupAsked({}, client, loaded),
+): Explanation {
+  const { config, compiled, inspection } = loaded
   if (client !== undefined && !config.clients.allow.contains(client)) return clientRefused(target, client, config.mode)
-  if (group === 'unknown_client') return credentialsRequired(target, config.mode)
-  const inspectionAvailable = !group?.neverInspected && (inspection?.authority.permits(target.authority.host) ?? false)
-  return explainTarget(group?.policy ?? compiled.policy, target, inspectionAvailable)
+  if (!group.ok || group.value === 'unknown_client') return credentialsRequired(target, config.mode)
+  const available = withCa || (inspection?.authority.permits(target.authority.host) ?? false)
+  return explainTarget(group.value?.policy ?? compiled.policy, target, !group.value?.neverInspected && available)
 }
 
 /** What the listener would answer before anything is said of the host. */

@@ -64,6 +64,9 @@ function entryFacts(entry: Entry, host: Host, loaded: LoadedConfig): readonly Fa
     ['patterns', patterns.join(', ')],
     ['purpose', entry.purpose],
     ['condition', entry.condition],
+    ['owner', entry.owner],
+    ['ticket', entry.ticket],
+    ['expires', entry.expires],
     ['tenancy', entry.tenancy && TENANCIES[entry.tenancy]],
     ['source', sourceLine(entry, loaded)],
   ]

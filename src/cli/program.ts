@@ -4,15 +4,21 @@ import { VERSION } from '../version.ts'
 import { type CaInitOptions, type CaShowOptions, caInit, caShow } from './ca.ts'
 import { type CheckOptions, check } from './check.ts'
 import { type CommandIo, EXIT, terminalColumns } from './command-io.ts'
+import { type CompareOptions, compare } from './compare.ts'
 import type { CredentialsOptions } from './credentials.ts'
+import { type DiffOptions, diff } from './diff.ts'
 import type { DoctorOptions } from './doctor.ts'
 import { type EntriesOptions, entries } from './entries.ts'
 import { type EnvOptions, env } from './env.ts'
 import { PLACE_NAMES } from './env-places.ts'
 import { type ExplainOptions, explain } from './explain.ts'
+import { EXPORT_NAMES, type ExportOptions, exportPolicy } from './export.ts'
 import { type HealthOptions, health } from './health.ts'
+import { IMPORT_NAMES, type ImportOptions, importRules } from './import.ts'
+import { type InitOptions, init } from './init.ts'
 import { chosenConfig } from './shipped-config.ts'
 import type { SuggestOptions } from './suggest.ts'
+import { type TestOptions, test } from './test.ts'
 
 /** The command line: what can be asked, and its help. Each command is a function in a file of its own. */
 
@@ -94,6 +100,47 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
       const { suggest } = await import('./suggest.ts')
       settle(await suggest(logs, options, io))
     })
+  command('export', 'print the resolved allowlist for another firewall', EXAMPLES.export)
+    .requiredOption('--to <target>', EXPORT_NAMES.join(', '))
+    .option('--sources <range...>', 'Azure Firewall: ranges of the subnet (default: `*`)')
+    .option('--priority <number>', 'Azure Firewall: of the rule collection group (default: 1000)')
+    .action(async (options: ExportOptions) => settle(await exportPolicy(options, io)))
+  program
+    .command('import')
+    .description('print the rules of another proxy as YAML for the config file, with what could not be carried over')
+    .helpOption('-h, --help', 'print this help')
+    .argument('<file>', 'the file; `-` is standard input')
+    .requiredOption('--from <kind>', IMPORT_NAMES.join(', '))
+    .addHelpText('after', examples(EXAMPLES.import))
+    .action(async (file: string, options: ImportOptions) => settle(await importRules(file, options, io)))
+  program
+    .command('init')
+    .description('print a config for a workspace')
+    .helpOption('-h, --help', 'print this help')
+    .requiredOption('--workspace <file>', 'what `az ml workspace show -o json` printed; `-` is standard input', nonEmpty)
+    .addHelpText('after', examples(EXAMPLES.init))
+    .action(async (options: InitOptions) => settle(await init(options, io)))
+  command(
+    'compare',
+    'ask the policy about every host that Azure says the workspace needs; exit 1 where one is refused',
+    EXAMPLES.compare,
+  )
+    .argument('<file>', 'the answer of `outboundNetworkDependenciesEndpoints`; `-` is standard input')
+    .option('--json', 'print JSON')
+    .action(async (file: string, options: CompareOptions) => settle(await compare(file, options, io)))
+  command('test', 'ask the policy about every case of a file, and say which come out otherwise than expected', EXAMPLES.test)
+    .argument('<cases...>', 'YAML files with `cases:`')
+    .action(async (files: string[], options: TestOptions) => settle(await test(files, options, io)))
+  program
+    .command('diff')
+    .description('say what would change if one config took the place of another; exit 1 where anything does')
+    .helpOption('-h, --help', 'print this help')
+    .argument('<old>', 'the config file in force')
+    .argument('<new>', 'the config file that would take its place')
+    .option('--replay <log...>', 'also ask both about every request of these audit logs; `-` is standard input')
+    .option('--json', 'print JSON')
+    .addHelpText('after', examples(EXAMPLES.diff))
+    .action(async (before: string, after: string, options: DiffOptions) => settle(await diff(before, after, options, io)))
   command('env', 'print what to set where, so that programs there use the gateway', EXAMPLES.env)
     .requiredOption('--for <place>', PLACE_NAMES.join(', '))
     .option('--proxy <url>', 'where clients reach the gateway, as in `http://10.0.0.4:3128`', nonEmpty)
@@ -205,6 +252,29 @@ const EXAMPLES = {
   suggest: [
     ['sallyport suggest --config gateway.yaml /var/log/sallyport/*.jsonl > suggested.yaml', ''],
     ['kubectl logs deploy/sallyport | sallyport suggest --config gateway.yaml --min-count 5 -', ''],
+  ],
+  import: [
+    ['sallyport import --from squid /etc/squid/allowed-domains.txt', ''],
+    ['az network firewall policy rule-collection-group show ... -o json | sallyport import --from azure-firewall -', ''],
+  ],
+  init: [['az ml workspace show --name ws --resource-group rg -o json | sallyport init --workspace - > gateway.yaml', '']],
+  compare: [
+    [
+      'az rest --method get --url ".../workspaces/ws/outboundNetworkDependenciesEndpoints?api-version=2023-04-01" | sallyport compare --config gateway.yaml -',
+      '',
+    ],
+  ],
+  export: [
+    ['sallyport export --config gateway.yaml --to azure-firewall-bicep --sources 10.0.1.0/24 > sallyport.bicep', ''],
+    ['sallyport export --config gateway.yaml --to squid > /etc/squid/conf.d/sallyport.conf', ''],
+  ],
+  test: [['sallyport test --config gateway.yaml cases.yaml', 'in a pipeline: exit 1 where a case fails']],
+  diff: [
+    ['sallyport diff gateway.yaml new.yaml', ''],
+    [
+      'sallyport diff gateway.yaml new.yaml --replay /var/log/sallyport/audit.jsonl',
+      'what of yesterday would be answered otherwise?',
+    ],
   ],
   doctor: [
     ['sallyport doctor --config gateway.yaml', 'on the gateway itself, before clients ask'],

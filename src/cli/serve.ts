@@ -14,7 +14,7 @@ const EXIT_UNAVAILABLE = 69
 
 /** Serves until it is told to stop. Resolves to the exit code. */
 export async function serve({ config: file }: { readonly config: string }): Promise<number> {
-  const log = createLog()
+  const { log, dropped } = createLog()
   const source = new ConfigSource(file)
   const reads = new Map<string, unknown>()
   const loaded = await source.load(recordReads(reads))
@@ -28,7 +28,7 @@ export async function serve({ config: file }: { readonly config: string }): Prom
   process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection'))
   let stopped: Promise<number>
   try {
-    const gateway = await createGateway(loaded.value, reads, source, log)
+    const gateway = await createGateway(loaded.value, reads, source, log, dropped)
     // Before anybody can know that it runs: a signal that comes at once must not end it unheard.
     stopped = untilStopped(gateway, log)
     const bound = await gateway.start()
@@ -52,10 +52,11 @@ async function createGateway(
   reads: RecordedReads,
   source: ConfigSource,
   log: Logger,
+  logDropped: () => number,
 ): Promise<RunningGateway> {
   const settings = settingsOf(loaded)
   const workers = workerCount(loaded.config.workers)
-  if (workers === 1) return new Gateway({ ...settings, source: () => loadSettings(source, log), log })
+  if (workers === 1) return new Gateway({ ...settings, source: () => loadSettings(source, log), log, logDropped })
   const { Primary } = await import('../workers/primary.ts')
   log.info({ workers }, 'starting workers')
   return new Primary({
@@ -67,6 +68,7 @@ async function createGateway(
       return again.ok ? ok({ ...again.value, reads: said }) : again
     },
     log,
+    logDropped,
     workers,
   })
 }

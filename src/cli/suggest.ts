@@ -1,4 +1,3 @@
-import { createReadStream } from 'node:fs'
 import type { AuditRecord } from '../core/audit-record.ts'
 import { quote } from '../core/names/quote.ts'
 import { SharedSuffixes } from '../core/names/registrable-domain.ts'
@@ -8,8 +7,8 @@ import { err, ok, type Result } from '../core/result.ts'
 import { readCatalogue, readSharedServices } from '../io/config/catalogue-files.ts'
 import { digest } from '../io/config/digest.ts'
 import { loadConfig, printable } from '../io/config/load.ts'
-import { CompressedLog, type ReadTally, readAuditLog } from '../io/telemetry/audit-reader.ts'
-import { type CommandIo, counted, EXIT, refuseConfig, refuseUsage } from './command-io.ts'
+import { readLog, reportUnread } from './audit-logs.ts'
+import { type CommandIo, EXIT, refuseConfig, refuseUsage } from './command-io.ts'
 import { chosenConfig } from './shipped-config.ts'
 import { type Findings, suggestionJson, suggestionYaml } from './suggestion-text.ts'
 
@@ -20,9 +19,6 @@ export interface SuggestOptions {
   readonly since?: string
   readonly json?: boolean
 }
-
-/** Bytes read from a file at once. */
-const READ_BYTES = 262_144
 
 /** Says what would let out what audit logs show as refused: as YAML for the config file. */
 export async function suggest(
@@ -47,7 +43,7 @@ export async function suggest(
     else found.add(record.denial)
   }
   for (const log of files) {
-    const read = await readLog(log, take, io)
+    const read = await readLog(log, 'suggest', take, io)
     if (!read.ok) {
       io.stderr.write(`${printable(read.error)}\n`)
       return EXIT.failed
@@ -69,33 +65,6 @@ export async function suggest(
   }
   io.stdout.write(options.json ? suggestionJson(findings) : suggestionYaml(findings))
   return EXIT.ok
-}
-
-async function readLog(
-  file: string,
-  onRecord: (record: AuditRecord) => void,
-  { stdin }: CommandIo,
-): Promise<Result<ReadTally, string>> {
-  const chunks = file === '-' ? (stdin ?? []) : createReadStream(file, { highWaterMark: READ_BYTES })
-  try {
-    return ok(await readAuditLog(chunks as AsyncIterable<Uint8Array>, onRecord))
-  } catch (error) {
-    if (error instanceof CompressedLog)
-      return err(`\`${file}\` is compressed; \`gzip -dc ${file} | sallyport suggest -\` reads it`)
-    const code = error instanceof Error && 'code' in error ? String(error.code) : undefined
-    if (code === undefined) throw error
-    return err(`cannot read \`${file}\`: ${code === 'ENOENT' ? 'there is no such file' : code}`)
-  }
-}
-
-function reportUnread(file: string, { lines, broken, foreign, firstUnread }: ReadTally, { stderr }: CommandIo): void {
-  if (firstUnread === undefined) return
-  const kinds = [
-    ...(broken > 0 ? [`${broken} broken`] : []),
-    ...(foreign > 0 ? [`${foreign} ${foreign === 1 ? 'is' : 'are'} no audit event`] : []),
-  ]
-  const what = `${counted(broken + foreign, 'line')} of ${lines} passed over: ${kinds.join(', ')}`
-  stderr.write(`${printable(file)}:${firstUnread}: ${what}; this is the first\n`)
 }
 
 interface Wish {

@@ -1,5 +1,6 @@
 import { AUDIT_EVENTS, type AuditVerdict } from './audit-event.ts'
 import { type Host, parseHost, parsePort } from './names/authority.ts'
+import { type IpAddress, parseIp, unmapped } from './names/ip.ts'
 import { REASONS, type Reason } from './policy/reasons.ts'
 
 /** A refused, or would-be refused, request as its audit line tells it. What clients put into it has become a domain type or is bounded text. */
@@ -83,4 +84,24 @@ function readHttp(method: unknown, path: unknown): DenialRecord['http'] {
 
 function isShort(text: unknown): text is string {
   return typeof text === 'string' && text.length <= CHARACTERS_MAX
+}
+
+/** What a request asked for, whatever became of it. */
+export interface AskedRequest {
+  readonly host: Host
+  readonly port: number
+  /** Known together, where they were in sight and logged. Without the query. */
+  readonly http?: { readonly method: string; readonly path: string }
+  /** Address of the client; absent where the log keeps none, or a pseudonym. */
+  readonly client?: IpAddress
+}
+
+/** Of the parsed JSON of one line that is an audit event; undefined where the request was refused before its target was read. */
+export function readAskedRequest(value: unknown): AskedRequest | undefined {
+  const line = value as Readonly<Record<string, unknown>>
+  const target = readTarget(line['host'], line['port'])
+  if (target === undefined || target === 'foreign') return undefined
+  const http = readHttp(line['method'], line['path'])
+  const client = isShort(line['client']) ? parseIp(line['client']) : undefined
+  return { ...target, ...(http === undefined ? {} : { http }), ...(client === undefined ? {} : { client: unmapped(client) }) }
 }

@@ -33,6 +33,10 @@ export const configSchema = z.strictObject({
   groups,
   credentials,
   rules: z.array(ruleSchema).prefault([]).describe('what the operator adds to the documented allowlist, or takes from it'),
+  include: z
+    .array(z.string().min(1))
+    .default([])
+    .describe('files with more `rules`, each as in `team-a.yaml` or `rules.d/*.yaml`: teams can keep their own'),
   destinations,
   dns,
   inspection,

@@ -1,6 +1,7 @@
 import { Socket } from 'node:net'
 import { type AuditEvent, auditLine } from '../core/audit-event.ts'
-import type { AuditSink } from '../io/telemetry/audit-log.ts'
+import type { AuditSettings, AuditSink } from '../io/telemetry/audit-log.ts'
+import { AuditRoom } from '../io/telemetry/audit-room.ts'
 
 /** Lines that come within this long are sent together, as they are written together (see `AuditLog`). */
 const GATHER_MS = 5
@@ -11,6 +12,9 @@ const BATCH_BYTES = 65_536
 /** How much of the last lines may still be waited for at the end. */
 const CLOSE_DEADLINE_MS = 2_000
 
+/** How much a worker may hold back, and what is to happen past that. */
+export type WorkerAudit = Pick<AuditSettings, 'bufferBytes' | 'onFailure'>
+
 /**
  * A worker's end of the pipe to the one writer of the audit log. What the primary does not take is held, bounded, and past that
  * dropped and counted; what was sent is written, also when the worker crashes after it.
@@ -18,7 +22,9 @@ const CLOSE_DEADLINE_MS = 2_000
 export class AuditPipe implements AuditSink {
   readonly #socket: Socket
   readonly #onDrop: (lines: number) => void
-  #bufferBytes: number
+  readonly #room: AuditRoom
+  /** What the primary said of the log last. */
+  #isLogWritable: boolean
   /** Lines that came just now, and the timer that ends their gathering. */
   #fresh = ''
   #freshLines = 0
@@ -26,12 +32,16 @@ export class AuditPipe implements AuditSink {
   /** Of each batch that is on its way, how many lines it has. */
   readonly #sent: number[] = []
 
-  /** @param fd the pipe, inherited from the primary */
-  constructor(fd: number, bufferBytes: number, onDrop: (lines: number) => void) {
+  /**
+   * @param fd the pipe, inherited from the primary
+   * @param isLogWritable whether the primary can write the log now
+   */
+  constructor(fd: number, audit: WorkerAudit, isLogWritable: boolean, onDrop: (lines: number) => void) {
     this.#socket = new Socket({ fd, readable: false, writable: true })
     // Without the primary this process ends.
     this.#socket.on('error', () => this.#socket.destroy())
-    this.#bufferBytes = bufferBytes
+    this.#room = new AuditRoom(audit.bufferBytes, audit.onFailure)
+    this.#isLogWritable = isLogWritable
     this.#onDrop = onDrop
   }
 
@@ -41,14 +51,23 @@ export class AuditPipe implements AuditSink {
   async reopen(): Promise<void> {}
 
   /** Holds back so much from now on. */
-  limit(bufferBytes: number): void {
-    this.#bufferBytes = bufferBytes
+  limit({ bufferBytes, onFailure }: WorkerAudit): void {
+    this.#room.limit(bufferBytes, onFailure)
+  }
+
+  /** The primary has told whether it can write the log. */
+  logIsWritable(isWritable: boolean): void {
+    this.#isLogWritable = isWritable
+  }
+
+  get isWritable(): boolean {
+    return this.#isLogWritable && !this.#socket.destroyed && !this.#room.isFull(this.waitingBytes)
   }
 
   write(event: AuditEvent): void {
     const line = auditLine(event)
     const waiting = this.waitingBytes
-    if (this.#socket.destroyed || (waiting > 0 && waiting + line.length > this.#bufferBytes)) return this.#onDrop(1)
+    if (this.#socket.destroyed || (waiting > 0 && waiting + line.length > this.#room.boundFor(event))) return this.#onDrop(1)
     this.#fresh += line
     this.#freshLines++
     if (this.#fresh.length >= BATCH_BYTES) this.#send()

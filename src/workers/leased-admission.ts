@@ -19,6 +19,7 @@ interface Asking {
 }
 
 const ALL_TUNNELS: Share = { limit: 'tunnels', client: '' }
+const ALL_INSPECTED: Share = { limit: 'inspected_tunnels', client: '' }
 
 /**
  * The limits of the gateway in one of its workers: what it holds it gives at once, and for more it asks the primary. One question a
@@ -59,6 +60,15 @@ export class LeasedAdmission implements Admission {
     this.#holdings.putBack(ALL_TUNNELS)
     this.#holdings.putBack({ limit: 'tunnels_per_client', client })
     this.#options.onChange(--this.#open)
+  }
+
+  takeInspected(): boolean | Promise<boolean> {
+    if (this.#holdings.take(ALL_INSPECTED)) return true
+    return this.#askFor(ALL_INSPECTED).then((taken) => taken || this.#hit(ALL_INSPECTED))
+  }
+
+  releaseInspected(): void {
+    this.#holdings.putBack(ALL_INSPECTED)
   }
 
   /** The primary's answer to a question. */

@@ -5,6 +5,7 @@ import type { TunnelRow } from '../io/proxy/tunnels.ts'
 import type { RelayKind } from '../io/relay/relay.ts'
 import type { MetricReading } from '../io/telemetry/metrics.ts'
 import type { DenialRow } from '../io/telemetry/recent-denials.ts'
+import type { WorkerAudit } from './audit-pipe.ts'
 
 /**
  * What the primary and its workers say to each other, over the channel that Node opens between a process and its child (structured
@@ -43,15 +44,20 @@ export type ToWorker =
       readonly identity: GatewayIdentity
       /** Where the proxy listens, for as long as the gateway runs. */
       readonly listen: ListenAddress
+      /** How many there are. */
+      readonly workers: number
       /** Client connections to begin with. */
       readonly connections: number
       /** Audit lines it may hold back while the primary does not take them. */
-      readonly auditBytes: number
+      readonly audit: WorkerAudit
+      readonly isLogWritable: boolean
     }
   /** Load these and keep them ready. */
   | { readonly kind: 'prepare'; readonly generation: GenerationFiles }
   /** Put in force what was prepared. */
-  | { readonly kind: 'commit'; readonly number: number; readonly auditBytes: number }
+  | { readonly kind: 'commit'; readonly number: number; readonly audit: WorkerAudit }
+  /** The audit log can be written no longer, or can again. */
+  | { readonly kind: 'audit'; readonly isWritable: boolean }
   /** Forget what was prepared. */
   | { readonly kind: 'abandon'; readonly number: number }
   /** Stop listening, and refuse what still comes on connections there are; end when all is over. */

@@ -8,10 +8,13 @@ import type { HttpService } from '../io/admin/http-service.ts'
 import { createMetricsService, type Readiness } from '../io/admin/metrics-service.ts'
 import type { RelayKind } from '../io/relay/relay.ts'
 import { AuditLog } from '../io/telemetry/audit-log.ts'
+import { auditTrouble, countAuditLoss, reportAuditError, reportAuditWritable } from '../io/telemetry/audit-trouble.ts'
 import type { Logger } from '../io/telemetry/log.ts'
 import { Metrics } from '../io/telemetry/metrics.ts'
+import { StallWatch } from '../io/telemetry/stall-watch.ts'
 import { type ReloadReport, type Settings, SettingsInForce, type SettingsSource } from '../settings-in-force.ts'
 import { AuditIntake, READ_BYTES } from './audit-intake.ts'
+import type { WorkerAudit } from './audit-pipe.ts'
 import { Crew } from './crew.ts'
 import { CrewView } from './crew-view.ts'
 import type { FromWorker, GatewayIdentity, GenerationFiles, ToWorker } from './messages.ts'
@@ -28,6 +31,8 @@ export interface PrimaryOptions {
   /** Loads the settings again, for `reload`. */
   readonly source: SettingsSource
   readonly log: Logger
+  /** Lines of the process log so far that nobody took. */
+  readonly logDropped: () => number
   /** At least two. */
   readonly workers: number
 }
@@ -49,6 +54,7 @@ export class Primary implements RunningGateway {
   readonly #view: CrewView
   readonly #services: { readonly metrics: HttpService; readonly admin: HttpService }
   readonly #ending: Ending
+  readonly #stalls: StallWatch
   readonly #startedAt = new Date()
   readonly #via = newVia()
   readonly #pseudonymKey = randomBytes(32).toString('hex')
@@ -63,20 +69,24 @@ export class Primary implements RunningGateway {
   #lastLoad = 1
   #asking: NodeJS.Timeout | undefined
 
-  constructor({ settings, file, source, log, workers }: PrimaryOptions) {
+  constructor({ settings, file, source, log, logDropped, workers }: PrimaryOptions) {
     this.#log = log
     this.#file = file
     this.#source = source
     const metrics = this.#metrics
+    metrics.countLogLosses(logDropped)
     this.#settings = new SettingsInForce(settings, metrics, log)
     this.#listen = settings.config.listen.proxy
     const config = () => this.#settings.generation.config
     this.#audit = new AuditLog({
       ...this.#auditSettings(config().audit, workers),
-      onDrop: (lines) => metrics.auditDropped.inc(lines),
-      onError: (error) =>
-        log.error({ err: error, file: config().audit.file }, 'audit log cannot be written; lines are dropped and counted'),
+      onDrop: (lines, isFull) => countAuditLoss(metrics, lines, isFull),
+      onError: (error) => reportAuditError(log, config().audit, error),
       onRoom: () => this.#intake.onRoom(),
+      onWritable: (isWritable) => {
+        reportAuditWritable(log, metrics, config().audit, isWritable)
+        for (const worker of this.#crew.workers) worker.send({ kind: 'audit', isWritable })
+      },
     })
     this.#intake = new AuditIntake(this.#audit, config().audit.bufferBytes / 2)
     this.#desk = new ShareDesk({
@@ -100,6 +110,7 @@ export class Primary implements RunningGateway {
       onRestart: () => metrics.workerRestarts.inc(),
       onTornLine: () => metrics.auditDropped.inc(),
     })
+    this.#stalls = new StallWatch({ limitMs: () => config().limits.eventLoopStallMs, metrics, log })
     this.#view = new CrewView(this.#crew, metrics, this.#settings)
     this.#ending = new Ending({
       limits: () => config().limits,
@@ -137,6 +148,7 @@ export class Primary implements RunningGateway {
         this.#desk.look()
         void this.#view.look()
       }, ASK_MS)
+      this.#stalls.start()
       this.#ending.begin()
       return this.#bound
     } catch (error) {
@@ -169,7 +181,7 @@ export class Primary implements RunningGateway {
     this.#settings.swap(loaded.value)
     this.#desk.limitsChanged()
     this.#intake.limit(this.#settings.generation.config.audit.bufferBytes / 2)
-    await Promise.all(workers.map((worker) => worker.commit(generation.number, this.#auditBytesOfWorker())))
+    await Promise.all(workers.map((worker) => worker.commit(generation.number, this.#auditOfWorker())))
     return this.#settings.reportLoaded()
   }
 
@@ -207,6 +219,7 @@ export class Primary implements RunningGateway {
 
   async #close(): Promise<void> {
     clearInterval(this.#asking)
+    this.#stalls.stop()
     // What still comes is taken even while the log stands still: it counts what it cannot write.
     this.#intake.finish()
     await this.#crew.stop()
@@ -220,9 +233,12 @@ export class Primary implements RunningGateway {
   readiness(): Readiness {
     const { phase } = this.#ending
     const serving = this.#crew.serving.length
-    const ready = phase === 'serving' && serving > 0
-    const state = phase === 'serving' && !ready ? 'no worker serves' : ready ? 'ready' : phase
-    return { ready, lines: [state, `${serving} of ${this.#crew.size} workers`, ...this.#settings.readinessLines()] }
+    const trouble = auditTrouble(this.#settings.generation.config.audit, this.#audit)
+    const obstacle = serving === 0 ? 'no worker serves' : trouble?.obstacle
+    const ready = phase === 'serving' && obstacle === undefined
+    const state = phase === 'serving' ? (obstacle ?? 'ready') : phase
+    const lines = [state, `${serving} of ${this.#crew.size} workers`, ...this.#settings.readinessLines()]
+    return { ready, lines: [...lines, ...(trouble?.lines ?? [])] }
   }
 
   /** What `/api/v1/status` says. */
@@ -265,11 +281,13 @@ export class Primary implements RunningGateway {
     return {
       kind: 'start',
       worker,
+      workers: this.#crew.size,
       generation: this.#filesOf(this.#settings.settings, this.#lastLoad),
       identity: this.#identity(),
       listen: this.#listen,
       connections: this.#desk.connectionsFor(worker),
-      auditBytes: this.#auditBytesOfWorker(),
+      audit: this.#auditOfWorker(),
+      isLogWritable: this.#audit.isWritable,
     }
   }
 
@@ -289,7 +307,8 @@ export class Primary implements RunningGateway {
     return { ...audit, bufferBytes: audit.bufferBytes / 2 + workers * READ_BYTES }
   }
 
-  #auditBytesOfWorker(): number {
-    return Math.floor(this.#settings.generation.config.audit.bufferBytes / 2 / this.#crew.size)
+  #auditOfWorker(): WorkerAudit {
+    const { bufferBytes, onFailure } = this.#settings.generation.config.audit
+    return { bufferBytes: Math.floor(bufferBytes / 2 / this.#crew.size), onFailure }
   }
 }

@@ -142,6 +142,8 @@ function limitOf(limits: Limits, { limit }: Share): number {
       return limits.tunnels
     case 'tunnels_per_client':
       return limits.tunnelsPerClient
+    case 'inspected_tunnels':
+      return limits.inspectedTunnels
     case 'connections':
       return limits.connections
     case 'requests_per_second_per_client':

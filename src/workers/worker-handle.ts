@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
 import { wait } from '../ending.ts'
 import type { AuditIntake } from './audit-intake.ts'
+import type { WorkerAudit } from './audit-pipe.ts'
 import type { Answers, FromWorker, GenerationFiles, Question, ToWorker } from './messages.ts'
 
 /** How long a worker may take to say how it stands. One that takes longer is shown as it was. */
@@ -94,9 +95,9 @@ export class WorkerHandle {
   }
 
   /** Has the worker put in force what it prepared; resolves once it has, or is too slow or gone. */
-  async commit(number: number, auditBytes: number): Promise<void> {
+  async commit(number: number, audit: WorkerAudit): Promise<void> {
     const committed = this.#loads(number)
-    this.send({ kind: 'commit', number, auditBytes })
+    this.send({ kind: 'commit', number, audit })
     await Promise.race([committed, wait(PREPARE_MS)])
   }
 

@@ -3,12 +3,12 @@ import type { Share } from '../core/shares/share.ts'
 import { countAdmission, Gate, HOSTS_FILE } from '../gate.ts'
 import { loadConfig } from '../io/config/load.ts'
 import { replayReads } from '../io/file-reads.ts'
+import { countAuditLoss } from '../io/telemetry/audit-trouble.ts'
 import { createLog, type Logger } from '../io/telemetry/log.ts'
 import { Metrics, readingsOfWorker } from '../io/telemetry/metrics.ts'
 import { type Settings, SettingsInForce } from '../settings-in-force.ts'
-import { AuditPipe } from './audit-pipe.ts'
+import { AuditPipe, type WorkerAudit } from './audit-pipe.ts'
 import { ConnectionShare } from './connection-share.ts'
-import { workerCount } from './cores.ts'
 import { LeasedAdmission } from './leased-admission.ts'
 import type { Answers, FromWorker, GatewayIdentity, GenerationFiles, Question, ToWorker } from './messages.ts'
 
@@ -50,7 +50,9 @@ class Worker {
       case 'prepare':
         return this.#inTurn(() => this.#prepare(message.generation))
       case 'commit':
-        return this.#inTurn(() => this.#commit(message.number, message.auditBytes))
+        return this.#inTurn(() => this.#commit(message.number, message.audit))
+      case 'audit':
+        return this.#inTurn(() => this.#serving?.audit.logIsWritable(message.isWritable))
       case 'abandon':
         return this.#inTurn(() => {
           this.#prepared = undefined
@@ -75,13 +77,15 @@ class Worker {
   }
 
   async #start(start: Start): Promise<void> {
-    const log = createLog().child({ worker: start.worker })
+    const { log: processLog, dropped } = createLog()
+    const log = processLog.child({ worker: start.worker })
     process.on('uncaughtException', (error) => log.error({ err: error }, 'uncaught exception'))
     process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection'))
     try {
       const loaded = await load(start.generation, start.identity)
       if (!loaded.ok) throw new Error(loaded.error)
       const serving = assemble(start, loaded.value, log)
+      serving.metrics.countLogLosses(dropped)
       const proxy = await serving.gate.start(start.listen)
       this.#serving = serving
       setInterval(() => this.#giveBackIdle(), GIVE_BACK_MS).unref()
@@ -101,13 +105,13 @@ class Worker {
     send({ kind: 'prepared', number })
   }
 
-  #commit(number: number, auditBytes: number): void {
+  #commit(number: number, bounds: WorkerAudit): void {
     const prepared = this.#prepared
     this.#prepared = undefined
     if (this.#serving === undefined || prepared?.number !== number) return
     const { settings, gate, audit, admission } = this.#serving
     gate.adopt(settings.swap(prepared.settings))
-    audit.limit(auditBytes)
+    audit.limit(bounds)
     // A limit may be lower now, and then what is spare here is nobody's.
     this.#giveBack(admission.giveUpAll())
     send({ kind: 'committed', number })
@@ -158,10 +162,14 @@ class Worker {
   }
 }
 
-function assemble({ identity, connections, auditBytes }: Start, settings: Settings, log: Logger): Serving {
+function assemble(
+  { identity, connections, audit: bounds, isLogWritable, workers }: Start,
+  settings: Settings,
+  log: Logger,
+): Serving {
   const metrics = new Metrics()
   const inForce = new SettingsInForce(settings, metrics, log)
-  const audit = new AuditPipe(AUDIT_FD, auditBytes, (lines) => metrics.auditDropped.inc(lines))
+  const audit = new AuditPipe(AUDIT_FD, bounds, isLogWritable, (lines) => countAuditLoss(metrics, lines, true))
   const admission = new LeasedAdmission({ ...countAdmission(metrics), ask: (share) => send({ kind: 'want', share }) })
   const gate = new Gate({
     settings: inForce,
@@ -173,7 +181,7 @@ function assemble({ identity, connections, auditBytes }: Start, settings: Settin
     via: identity.via,
     ownListeners: () => [identity.metrics, identity.admin],
     connections,
-    processes: workerCount(settings.config.workers),
+    processes: workers,
   })
   const share = new ConnectionShare({
     held: connections,

@@ -62,8 +62,10 @@ describe('the published config schema', () => {
     'listeners-on-one-port',
     'min-ttl-above-max-ttl',
     'passwords-in-the-clear',
+    'paths-of-addresses',
     'pins-that-lead-nowhere',
     'rules-at-odds-with-themselves',
+    'rules-by-address',
     'unknown-edition',
     'unknown-feature',
   ]

@@ -15,7 +15,7 @@ interface Part {
 
 const PARTS: Readonly<Record<string, Part>> = {
   base: {
-    files: /^src\/core\/(result|schema|problem|grouped)\.ts$/,
+    files: /^src\/core\/(result|schema|problem|grouped|day)\.ts$/,
     mayUse: [],
     why: 'everything stands on it, so it stands on nothing',
   },
@@ -34,6 +34,21 @@ const PARTS: Readonly<Record<string, Part>> = {
     files: /^src\/core\/(config\/[a-z-]+|config|listen-address|audit-event|audit-record)\.ts$/,
     mayUse: ['base', 'names', 'policy'],
     why: 'the config and the audit event are schemas over the words of the core',
+  },
+  export: {
+    files: /^src\/core\/export\//,
+    mayUse: ['base', 'names', 'policy'],
+    why: 'what other firewalls are told is the policy in their words, the same bytes for the same policy',
+  },
+  import: {
+    files: /^src\/core\/import\//,
+    mayUse: ['base', 'names', 'policy', 'settings'],
+    why: "what another proxy's file says becomes rules in the words of the config, and nothing else",
+  },
+  azure: {
+    files: /^src\/core\/azure\//,
+    mayUse: ['base', 'names', 'policy'],
+    why: 'what Azure prints is read here and nowhere else',
   },
   wire: {
     files: /^src\/core\/wire\//,
@@ -162,6 +177,9 @@ const PARTS: Readonly<Record<string, Part>> = {
       'base',
       'names',
       'policy',
+      'export',
+      'import',
+      'azure',
       'settings',
       'wire',
       'lru',

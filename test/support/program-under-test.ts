@@ -23,6 +23,12 @@ export interface StartOptions {
   /** Another installation than this checkout's. */
   readonly main?: string
   readonly env?: Readonly<Record<string, string>>
+  /** Puts something beside the config file before the program starts. */
+  readonly prepare?: (folder: string) => void
+  /** A program and its arguments that run this one: `['prlimit', '--nofile=64']`. */
+  readonly under?: readonly string[]
+  /** Whether the process log is read. */
+  readonly stderr?: 'read' | 'stalled'
 }
 
 const FREE_PORTS = 'listen: { proxy: "127.0.0.1:0", metrics: "127.0.0.1:0", admin: "127.0.0.1:0" }\n'
@@ -49,17 +55,21 @@ export class ProgramUnderTest {
   readonly configFile: string
   readonly exited: Promise<Ended>
   readonly child: ChildProcess
+  /** Begins to read a process log that was not read. */
+  readonly readLog: () => void
   #stdout = ''
   #stderr = ''
   #ended: Ended | undefined
   readonly #ports = new Map<string, number>()
 
-  constructor(yaml: string, { stdout = 'read', main = MAIN, env = {} }: StartOptions = {}) {
+  constructor(yaml: string, { stdout = 'read', stderr = 'read', main = MAIN, env = {}, prepare, under = [] }: StartOptions = {}) {
     if (!existsSync(main)) throw new Error(`${main} is not there: run \`npm run build\` first`)
     this.folder = mkdtempSync(join(tmpdir(), 'sallyport-e2e-'))
     this.configFile = join(this.folder, 'gateway.yaml')
     writeFileSync(this.configFile, `${/^listen:/m.test(yaml) ? '' : FREE_PORTS}${yaml}`)
-    const child = spawn(process.execPath, [main, 'serve', '--config', this.configFile], {
+    prepare?.(this.folder)
+    const [program = process.execPath, ...args] = [...under, process.execPath, main, 'serve', '--config', this.configFile]
+    const child = spawn(program, args, {
       cwd: this.folder,
       env: bareEnvironment(env),
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -71,9 +81,12 @@ export class ProgramUnderTest {
         resolve(this.#ended)
       })
     })
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      this.#stderr += text
-    })
+    const readLog = () =>
+      child.stderr.setEncoding('utf8').on('data', (text: string) => {
+        this.#stderr += text
+      })
+    this.readLog = readLog
+    if (stderr === 'read') readLog()
     if (stdout === 'closed') child.stdout.destroy()
     if (stdout === 'read')
       child.stdout.setEncoding('utf8').on('data', (text: string) => {

@@ -56,20 +56,37 @@ export function saturation() {
       ],
     }),
     graph({
+      title: 'Idle origin connections',
+      description: 'Connections to origins that are kept for the next request, up to `limits.originIdleConnections`.',
+      unit: 'short',
+      width: 24,
+      queries: [
+        {
+          expr: `sum by (pod, instance) (sallyport_origin_connections_idle{${CHOSEN}})`,
+          legend: '{{pod}} {{instance}}',
+        },
+      ],
+    }),
+    graph({
       title: 'Limits hit',
-      description: 'Work refused because a limit was reached, by limit: one client too busy, or the gateway too small.',
+      description:
+        'Limits and deadlines that came to bear. At `connections`, `tunnels`, `tunnels_per_client`, `inspected_tunnels`, `requests_per_second_per_client` and `audit_buffer` new work is refused; the others end or forget something.',
       unit: 'ops',
       width: 12,
-      queries: [{ expr: `sum by (limit) (${perSecond('sallyport_limit_hits_total')})`, legend: '{{limit}}' }],
+      queries: [{ expr: `sum by (limit) (${perSecond('sallyport_limit_hits_total')}) > 0`, legend: '{{limit}}' }],
     }),
     graph({
       title: 'Losses',
-      description: 'Audit lines that could not be written, and workers replaced after a crash. Both belong at 0.',
+      description:
+        'Audit lines that could not be written, lines of the process log that nobody took, workers replaced after a crash, and pauses of the whole process. All belong at 0.',
       unit: 'short',
       width: 12,
       queries: [
         { expr: `sum(increase(sallyport_audit_dropped_total{${CHOSEN}}[$__rate_interval]))`, legend: 'audit lines dropped' },
         { expr: `sum(increase(sallyport_worker_restarts_total{${CHOSEN}}[$__rate_interval]))`, legend: 'worker restarts' },
+        { expr: `sum(increase(sallyport_log_dropped_total{${CHOSEN}}[$__rate_interval]))`, legend: 'log lines dropped' },
+        { expr: `sum(increase(sallyport_event_loop_stalls_total{${CHOSEN}}[$__rate_interval]))`, legend: 'event loop stalls' },
+        { expr: `count(sallyport_audit_writable{${CHOSEN}} == 0)`, legend: 'audit logs stuck' },
       ],
     }),
   ]

@@ -17,6 +17,10 @@ export const audit = z
       .optional()
       .describe('key for `clients: hash`, so that several gateways agree; without it each start makes one of its own'),
     bufferBytes: bytes(8_388_608, 'lines held while the log cannot be written; past that they are dropped and counted'),
+    onFailure: z
+      .enum(['drop', 'deny'])
+      .default('drop')
+      .describe('while the log cannot be written: `drop` serves on, `deny` refuses new requests with 503 and keeps tunnels'),
   })
   .prefault({})
   .describe('the log of requests, one JSON line each')

@@ -16,11 +16,20 @@ export const limits = z
     connections: count(25_000, 'client connections altogether'),
     tunnels: count(20_000, 'tunnels altogether'),
     tunnelsPerClient: count(2_000, 'tunnels of one client address'),
+    inspectedTunnels: count(5_000, 'tunnels whose TLS is ended here, altogether'),
     requestsPerSecondPerClient: count(200, 'requests of one client address, with a burst of twice as many'),
     headBytes: bytes(16_384, 'header fields of a request'),
     headFields: count(200, 'header fields of a request'),
     targetBytes: bytes(8_192, 'target of a request'),
+    originIdleConnections: count(2_048, 'origin connections kept between two requests, altogether'),
+    originIdleConnectionsPerOrigin: count(128, 'origin connections kept between two requests to one origin'),
     heldBytes: bytes(131_072, 'bytes held that a client sends before its tunnel stands'),
+    eventLoopStallMs: z
+      .int()
+      .min(50)
+      .max(60_000)
+      .default(500)
+      .describe('a pause of the whole process longer than this is logged and counted (milliseconds)'),
   })
   .prefault({})
   .describe('deadlines and bounds; each is of the whole gateway')

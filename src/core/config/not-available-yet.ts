@@ -1,21 +1,16 @@
 /** Keys that are planned and not there yet: refused by name, so that nobody relies on what does nothing. */
 export const NOT_AVAILABLE_YET: readonly string[] = [
   'hooks',
-  'include',
   'serviceTags',
   'subnet',
   'upstream',
   'listen.*.proxyProtocol',
   'listen.*.tls',
   'listen.transparent',
-  'rules.*.expires',
-  'rules.*.owner',
   'rules.*.serviceTags',
-  'rules.*.ticket',
   'workspace.aksClusters',
   'workspace.federationHosts',
   'workspace.id',
   'workspace.keyVaults',
   'workspace.managedStorage',
-  'audit.onFailure',
 ]

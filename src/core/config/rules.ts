@@ -5,6 +5,9 @@ import { z } from '../schema.ts'
 import { cidr, name, parsed, port } from './fields.ts'
 import { groupName } from './groups.ts'
 
+/** What people read, and nothing else does. */
+const note = z.string().min(1).max(200)
+
 const fields = z.strictObject({
   name: name.describe('unique; the entry id becomes `rule/NAME`'),
   hosts: z
@@ -45,6 +48,12 @@ const fields = z.strictObject({
     .boolean()
     .optional()
     .describe('of a deny rule: what it refuses is expected, so it is logged as ever and counted apart, where no alert looks'),
+  expires: z.iso
+    .date('a date is written as in `2027-03-31`')
+    .optional()
+    .describe('the day after which the rule is overdue: `check` warns, a metric tells; the rule itself stays in force'),
+  owner: note.optional().describe('who answers for the rule'),
+  ticket: note.optional().describe('where it was asked for'),
   destinations: z.array(cidr).min(1).optional().describe('ranges outside the public internet that these hosts may resolve into'),
 })
 /** What of a rule says where to: one of these at least. */

@@ -119,6 +119,9 @@ function ruleEntry(rule: Rule): Entry {
     patterns,
     ...(rule.mode === undefined ? {} : { mode: rule.mode }),
     ...(rule.quiet === true ? { quiet: true } : {}),
+    ...(rule.expires === undefined ? {} : { expires: rule.expires }),
+    ...(rule.owner === undefined ? {} : { owner: rule.owner }),
+    ...(rule.ticket === undefined ? {} : { ticket: rule.ticket }),
     ...(rule.destinations === undefined ? {} : { destinations: CidrSet.of(rule.destinations) }),
   }
 }

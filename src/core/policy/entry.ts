@@ -53,6 +53,11 @@ export interface Entry {
   readonly mode?: 'report'
   /** Of a deny rule: what it refuses is expected, and counted where no alert looks. */
   readonly quiet?: true
+  /** Of a rule: the day, as in `2027-03-31`, after which it is overdue. It stays in force. */
+  readonly expires?: string
+  /** Of a rule: who answers for it, and where it was asked for. */
+  readonly owner?: string
+  readonly ticket?: string
 }
 
 export function defaultProtocol(port: number): Exclude<Protocol, 'any'> {

@@ -1,5 +1,7 @@
 import type { Config } from '../config.ts'
+import { dayNumber } from '../day.ts'
 import { parseHost } from '../names/authority.ts'
+import { quote } from '../names/quote.ts'
 import { specialBlock } from '../names/special-purpose.ts'
 import { type Problem, warning } from '../problem.ts'
 import type { Result } from '../result.ts'
@@ -57,6 +59,32 @@ function lintPaths(policy: Policy, entry: Entry, path: (string | number)[]): Pro
         `\`${entry.id}\`: its paths and methods decide nothing, since \`${wider.entry.id}\` allows all of \`${shown}\``,
       ),
     ]
+  })
+}
+
+/** So long before its day a rule is spoken of, so that somebody can ask its owner. */
+const EXPIRES_SOON_DAYS = 30
+
+/**
+ * Rules that are overdue, or soon will be. They stay in force: a gateway that closes at midnight because of a date is an outage that
+ * nobody chose; `check --strict` in a pipeline is what makes somebody choose.
+ *
+ * @param today as in `2026-11-22`
+ */
+export function lintExpiry(config: Config, today: string): Problem[] {
+  return config.rules.flatMap(({ name, expires, owner, ticket }, index) => {
+    if (expires === undefined) return []
+    const days = dayNumber(expires) - dayNumber(today)
+    if (days > EXPIRES_SOON_DAYS) return []
+    const who = [owner && `owner ${quote(owner)}`, ticket && `ticket ${quote(ticket)}`].filter(Boolean).join(', ')
+    const when =
+      days < 0
+        ? `expired on ${expires}`
+        : days === 0
+          ? 'expires today'
+          : `expires in ${days} ${days === 1 ? 'day' : 'days'}, on ${expires}`
+    const remedy = `it stays in force until it is taken out; take it out, or give it a new date`
+    return [warning(['rules', index, 'expires'], `\`rule/${name}\` ${when}${who === '' ? '' : ` (${who})`}; ${remedy}`)]
   })
 }
 

@@ -1,5 +1,5 @@
 /** The limits that hold for the whole gateway, however many processes it is. */
-export type LimitName = 'tunnels' | 'tunnels_per_client' | 'requests_per_second_per_client' | 'connections'
+export type LimitName = 'tunnels' | 'tunnels_per_client' | 'inspected_tunnels' | 'requests_per_second_per_client' | 'connections'
 
 /** What a worker can have a share of: a limit, and whose where it is one for each client. */
 export interface Share {

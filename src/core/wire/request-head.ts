@@ -22,6 +22,8 @@ export interface WireProblem {
   readonly reason: Reason
   /** What exactly is wrong, lower case; the client's bytes stand in it only as `quote` shows them. */
   readonly detail: string
+  /** Which of the limits that have the reason in common it is. */
+  readonly limit?: 'head_fields'
 }
 
 export type RequestTarget =
@@ -49,7 +51,7 @@ export function checkHead(head: RequestHead, limits: HeadLimits): Result<BodyFra
   if (hasControlCharacter(target) || /[\t ]/.test(target)) return err(malformed('control character or space in the target'))
   if (httpVersion !== '1.1' && httpVersion !== '1.0') return err(malformed('only HTTP/1.0 and HTTP/1.1 are spoken here'))
   if (rawHeaders.length / 2 > limits.headFields)
-    return err({ reason: 'head_too_large', detail: `more than ${limits.headFields} fields` })
+    return err({ reason: 'head_too_large', detail: `more than ${limits.headFields} fields`, limit: 'head_fields' })
 
   let size = 0
   let hosts = 0

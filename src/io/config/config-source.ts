@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import type { Result } from '../../core/result.ts'
 import { type FileReads, readNow } from '../file-reads.ts'
 import { digest } from './digest.ts'
+import { findFiles, isPattern } from './include.ts'
 import { type LoadedConfig, type LocatedProblem, loadConfig } from './load.ts'
 
 /** A change comes in several events (an editor writes, renames, sets times): they are waited out. */
@@ -33,8 +34,13 @@ export class ConfigSource {
   async load(reads: FileReads = readNow): Promise<Result<LoadedConfig, readonly LocatedProblem[]>> {
     // Before the files are read: a change in the meantime is then seen as one.
     const before = await fingerprint(this.#files)
-    const loaded = await loadConfig(this.file, reads)
-    const files = loaded.ok ? loaded.value.files : this.#files
+    const named = new Set(this.#files)
+    const loaded = await loadConfig(this.file, (file, read) => {
+      named.add(file)
+      return reads(file, read)
+    })
+    // What does not load may be mended in any file that was looked into.
+    const files = loaded.ok ? loaded.value.files : [...named]
     this.#fingerprint = sameFiles(files, this.#files) ? before : await fingerprint(files)
     this.#files = files
     if (this.#onChange !== undefined) this.#watchFolders()
@@ -86,10 +92,13 @@ export class ConfigSource {
 }
 
 async function fingerprint(files: readonly string[]): Promise<string> {
-  const parts = await Promise.all(
-    files.map((file) => readFile(file).then(digest, (error: NodeJS.ErrnoException) => error.code ?? 'unreadable')),
-  )
-  return parts.join(' ')
+  return (await Promise.all(files.map(contentOf))).join(' ')
+}
+
+/** Of a pattern, which files it finds. */
+async function contentOf(file: string): Promise<string> {
+  if (isPattern(file)) return JSON.stringify(await findFiles(file, readNow))
+  return readFile(file).then(digest, (error: NodeJS.ErrnoException) => error.code ?? 'unreadable')
 }
 
 function sameFiles(a: readonly string[], b: readonly string[]): boolean {

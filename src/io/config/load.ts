@@ -3,19 +3,19 @@ import type { ListenerTlsSettings } from '../../core/config/listen.ts'
 import { type Config, configSchema } from '../../core/config.ts'
 import type { ListenAddress } from '../../core/listen-address.ts'
 import { type CompiledPolicy, compilePolicy } from '../../core/policy/compile.ts'
-import { lintInspection } from '../../core/policy/lint.ts'
+import { lintExpiry, lintInspection } from '../../core/policy/lint.ts'
 import { type Problem, problem } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { ClientAccess } from '../credentials/client-access.ts'
 import { type FileReads, readNow } from '../file-reads.ts'
 import { type InspectionMaterial, loadInspection } from '../tls/inspection.ts'
 import { type Catalogue, readCatalogue } from './catalogue-files.ts'
+import { type ConfigFiles, readConfigFiles } from './config-files.ts'
 import { checkAgreement, warnAboutAdmin, warnAboutAudit } from './cross-checks.ts'
 import { digest } from './digest.ts'
 import { loadClientAccess } from './load-access.ts'
 import type { LocatedProblem } from './located-problem.ts'
-import { readText } from './read-file.ts'
-import { readYaml, type YamlSource } from './read-yaml.ts'
+import { readSource } from './read-source.ts'
 import { schemaProblems } from './schema-problems.ts'
 import { readSecret } from './secret-file.ts'
 
@@ -39,8 +39,13 @@ export interface LoadedConfig {
   readonly adminToken: string | undefined
   /** Key of the clients' pseudonyms in the audit log; absent where none is configured. */
   readonly auditKey: string | undefined
-  /** The line on which each rule begins, by entry id. */
-  readonly ruleLines: ReadonlyMap<string, number>
+  /** Where each rule begins, by entry id. */
+  readonly rulePlaces: ReadonlyMap<string, RulePlace>
+}
+
+export interface RulePlace {
+  readonly file: string
+  readonly line: number
 }
 
 /**
@@ -53,28 +58,27 @@ export async function loadConfig(
   file: string,
   reads: FileReads = readNow,
 ): Promise<Result<LoadedConfig, readonly LocatedProblem[]>> {
-  const read = await readSource(file, reads)
+  const read = await readConfigFiles(file, reads)
   if (!read.ok) return read
-  const { source, contentHash } = read.value
+  const files = read.value
   const catalogue = await readCatalogue()
-  const raw = source.value ?? {}
+  const raw = files.value ?? {}
   const parsed = configSchema.safeParse(raw, { reportInput: true })
   if (!parsed.success) {
-    const problems = schemaProblems(parsed.error.issues, source.written)
-    return err([...inOrder(file, source, problems), ...inOrder(file, source, errorsBeside(problems, raw, catalogue))])
+    const problems = schemaProblems(parsed.error.issues, (path) => files.written(path))
+    return err([...files.located(problems), ...files.located(errorsBeside(problems, raw, catalogue))])
   }
   const config = withAbsolutePaths(parsed.data, dirname(resolve(file)))
   const found = checkAgreement(config)
   const compiled = compilePolicy({ config, ...catalogue, digest })
-  if (found.length > 0 || !compiled.ok)
-    return err(inOrder(file, source, [...found, ...(compiled.ok ? [] : certain(compiled.error))]))
+  if (found.length > 0 || !compiled.ok) return err(files.located([...found, ...(compiled.ok ? [] : certain(compiled.error))]))
   const token = config.admin.tokenFile === undefined ? ok(undefined) : await readSecret(config.admin.tokenFile, 'token', reads)
-  if (!token.ok) return err(inOrder(file, source, [problem(['admin', 'tokenFile'], token.error)]))
+  if (!token.ok) return err(files.located([problem(['admin', 'tokenFile'], token.error)]))
   const auditKey =
     config.audit.hashKeyFile === undefined ? ok(undefined) : await readSecret(config.audit.hashKeyFile, 'key', reads)
-  if (!auditKey.ok) return err(inOrder(file, source, [problem(['audit', 'hashKeyFile'], auditKey.error)]))
+  if (!auditKey.ok) return err(files.located([problem(['audit', 'hashKeyFile'], auditKey.error)]))
   const access = await loadClientAccess(config, reads)
-  if (!access.ok) return err(inOrder(file, source, access.error))
+  if (!access.ok) return err(files.located(access.error))
   const inspection = await loadInspection(config.inspection, reads)
   const means = inspection.ok ? ok(inspection.value.authority) : inspection
   const warnings = [
@@ -82,6 +86,7 @@ export async function loadConfig(
     ...warnAboutAdmin(config),
     ...warnAboutAudit(config),
     ...access.value.warnings,
+    ...lintExpiry(config, new Date().toISOString().slice(0, 10)),
     ...lintInspection(compiled.value.policy, means),
   ]
   return ok({
@@ -90,12 +95,12 @@ export async function loadConfig(
     compiled: compiled.value,
     inspection: inspection.ok ? inspection.value : undefined,
     access: access.value.access,
-    warnings: inOrder(file, source, warnings),
-    contentHash,
-    files: filesOf(file, config),
+    warnings: files.located(warnings),
+    contentHash: files.contentHash,
+    files: [...files.names, ...namedFiles(config)],
     adminToken: token.value,
     auditKey: auditKey.value,
-    ruleLines: new Map(config.rules.map(({ name }, index) => [`rule/${name}`, source.locate(['rules', index], 'value').line])),
+    rulePlaces: new Map(config.rules.map(({ name }, index) => [`rule/${name}`, rulePlace(files, index)])),
   })
 }
 
@@ -112,17 +117,18 @@ export async function loadMetricsAddress(file: string): Promise<Result<ListenAdd
     .pick({ listen: true })
     .safeParse({ listen: metrics === undefined ? {} : { metrics } }, { reportInput: true })
   if (parsed.success) return ok(parsed.data.listen.metrics)
-  return err(inOrder(file, source, schemaProblems(parsed.error.issues, source.written)))
+  const problems = schemaProblems(parsed.error.issues, source.written)
+  return err(problems.map(({ severity, path, at, message }) => ({ file, place: source.locate(path, at), severity, message })))
 }
 
 /** What stands in the config file itself, whatever the files say that it names. */
 export async function loadConfigShape(file: string): Promise<Result<Config, readonly LocatedProblem[]>> {
-  const read = await readSource(file, readNow)
+  const read = await readConfigFiles(file, readNow)
   if (!read.ok) return read
-  const { source } = read.value
-  const parsed = configSchema.safeParse(source.value ?? {}, { reportInput: true })
+  const files = read.value
+  const parsed = configSchema.safeParse(files.value ?? {}, { reportInput: true })
   if (parsed.success) return ok(withAbsolutePaths(parsed.data, dirname(resolve(file))))
-  return err(inOrder(file, source, schemaProblems(parsed.error.issues, source.written)))
+  return err(files.located(schemaProblems(parsed.error.issues, (path) => files.written(path))))
 }
 
 function child(value: unknown, key: string): unknown {
@@ -131,22 +137,9 @@ function child(value: unknown, key: string): unknown {
     : undefined
 }
 
-async function readSource(
-  file: string,
-  reads: FileReads,
-): Promise<Result<{ source: YamlSource; contentHash: string }, readonly LocatedProblem[]>> {
-  const text = await reads(file, () => readText(file))
-  if (!text.ok) return err([{ file, severity: 'error', ...text.error }])
-  const source = readYaml(text.value.text)
-  if (!source.ok) return err(source.error.map((problem) => ({ file, severity: 'error', ...problem })))
-  return ok({ source: source.value, contentHash: digest(text.value.bytes) })
-}
-
-/** Errors before warnings, each from the top of the file to its end. */
-function inOrder(file: string, source: YamlSource, problems: readonly Problem[]): LocatedProblem[] {
-  return problems
-    .map(({ severity, path, at, message }) => ({ file, place: source.locate(path, at), severity, message }))
-    .toSorted((a, b) => a.severity.localeCompare(b.severity) || a.place.line - b.place.line || a.place.column - b.place.column)
+function rulePlace(files: ConfigFiles, index: number): RulePlace {
+  const { file, place } = files.place(['rules', index], 'value')
+  return { file, line: place.line }
 }
 
 /** What else is wrong with a file that the schema refuses: every part without a fault of its own is judged already. */
@@ -186,13 +179,14 @@ function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function filesOf(file: string, { inspection, admin, audit, credentials, listen }: Config): string[] {
+/** Files that the config names, beside those it is written in. */
+function namedFiles({ inspection, admin, audit, credentials, listen }: Config): string[] {
   const { caCertificate, caKey, upstreamCa } = inspection
   const { certificate, key, clientCa, crl } = listen.proxy.tls ?? {}
   const secrets = [admin.tokenFile, audit.hashKeyFile, credentials.file, certificate, key, clientCa, crl].filter(
     (name) => name !== undefined,
   )
-  return [resolve(file), caCertificate, caKey, ...upstreamCa, ...secrets]
+  return [caCertificate, caKey, ...upstreamCa, ...secrets]
 }
 
 function absoluteFiles(tls: ListenerTlsSettings, absolute: (file: string) => string): ListenerTlsSettings {

@@ -15,15 +15,19 @@ export interface FileText {
   readonly bytes: Uint8Array
 }
 
-/** Reads a whole text file: bounded, UTF-8 or nothing. Pipes are read too (`--config <(generate)`). */
-export async function readText(file: string): Promise<Result<FileText, FileProblem>> {
+/**
+ * Reads a whole text file: bounded, UTF-8 or nothing. Pipes are read too (`--config <(generate)`).
+ *
+ * @param bytesMax what is larger is refused
+ */
+export async function readText(file: string, bytesMax = CONFIG_BYTES_MAX): Promise<Result<FileText, FileProblem>> {
   let handle: FileHandle | undefined
   try {
     handle = await open(file, 'r')
     if ((await handle.stat()).isDirectory()) return err({ message: SYSTEM_PROBLEMS.EISDIR })
-    const bytes = await readBounded(handle)
+    const bytes = await readBounded(handle, bytesMax)
     return bytes === undefined
-      ? err({ message: `the file is larger than ${CONFIG_BYTES_MAX} bytes, which no config file is` })
+      ? err({ message: `the file is larger than ${bytesMax} bytes, which no such file is` })
       : decode(bytes)
   } catch (error) {
     return err({ message: systemProblem(error) })
@@ -33,8 +37,8 @@ export async function readText(file: string): Promise<Result<FileText, FileProbl
 }
 
 /** Undefined when there is more than the limit. */
-async function readBounded(handle: FileHandle): Promise<Uint8Array | undefined> {
-  const buffer = Buffer.alloc(CONFIG_BYTES_MAX + 1)
+async function readBounded(handle: FileHandle, bytesMax: number): Promise<Uint8Array | undefined> {
+  const buffer = Buffer.alloc(bytesMax + 1)
   let length = 0
   while (length < buffer.length) {
     const { bytesRead } = await handle.read(buffer, length, buffer.length - length, null)

@@ -1,4 +1,5 @@
 import { NOT_AVAILABLE_YET } from '../../core/config/not-available-yet.ts'
+import { configSchema } from '../../core/config.ts'
 import { quote } from '../../core/names/quote.ts'
 import { didYouMean, type Problem, problem } from '../../core/problem.ts'
 import type { z } from '../../core/schema.ts'
@@ -12,9 +13,13 @@ type Path = readonly (string | number)[]
 /** A scalar at a path as it is written in the file. */
 export type Written = (path: Path) => string | undefined
 
-/** Needs issues that carry their input (`reportInput: true`). */
-export function schemaProblems(issues: readonly Issue[], written: Written): Problem[] {
-  const found = issues.flatMap((issue) => problemsOf(issue, [], written))
+/**
+ * Needs issues that carry their input (`reportInput: true`).
+ *
+ * @param schema what the issues are against
+ */
+export function schemaProblems(issues: readonly Issue[], written: Written, schema: z.ZodType = configSchema): Problem[] {
+  const found = issues.flatMap((issue) => problemsOf(issue, [], written, schema))
   // `host` for `hosts` is one mistake: that `hosts` is missing need not be said beside it.
   return found
     .filter(({ missing }) => missing === undefined || !found.some(({ meant }) => meant !== undefined && missing.includes(meant)))
@@ -29,15 +34,15 @@ interface Finding {
   readonly meant?: string
 }
 
-function problemsOf(issue: Issue, above: Path, written: Written): readonly Finding[] {
+function problemsOf(issue: Issue, above: Path, written: Written, schema: z.ZodType): readonly Finding[] {
   const path: Path = [...above, ...issue.path.map((step) => (typeof step === 'symbol' ? String(step) : step))]
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map((key) => unknownKey(path, key))
+      return issue.keys.map((key) => unknownKey(path, key, schema))
     case 'invalid_union':
-      return branchOf(issue).flatMap((inner) => problemsOf(inner, path, written))
+      return branchOf(issue).flatMap((inner) => problemsOf(inner, path, written, schema))
     case 'invalid_key':
-      return issue.issues.flatMap((inner) => problemsOf(inner, path, written)).map(atKey)
+      return issue.issues.flatMap((inner) => problemsOf(inner, path, written, schema)).map(atKey)
     case 'invalid_type':
       return [
         {
@@ -91,18 +96,18 @@ function isOfOtherType(issue: Issue, mapping: boolean): boolean {
   return issue.code === 'invalid_type' && issue.path.length === 0 && (issue.expected === 'object') !== mapping
 }
 
-function unknownKey(above: Path, key: string): Finding {
+function unknownKey(above: Path, key: string, schema: z.ZodType): Finding {
   const path = [...above, key]
   if (isPlanned(path)) return atKey({ problem: problem(path, `${quote(key)} is not available yet`) })
-  const valid = keysAt(above)
+  const valid = keysAt(schema, above)
   const nearest = didYouMean(key, valid)
-  const remedy = nearest === undefined ? whereElse(key, valid) : `; did you mean \`${nearest}\`?`
+  const remedy = nearest === undefined ? whereElse(key, valid, schema) : `; did you mean \`${nearest}\`?`
   const finding = atKey({ problem: problem(path, `unknown key ${quote(key)}${remedy}`) })
   return nearest === undefined ? finding : { ...finding, meant: [...above, nearest].join('.') }
 }
 
-function whereElse(key: string, valid: readonly string[]): string {
-  const [elsewhere, ...others] = parentsOf(key)
+function whereElse(key: string, valid: readonly string[], schema: z.ZodType): string {
+  const [elsewhere, ...others] = parentsOf(schema, key)
   if (elsewhere === undefined || others.length > 0)
     return `; there ${valid.length === 1 ? 'is' : 'are'} ${valid.map((one) => `\`${one}\``).join(', ')}`
   return ` here; it belongs ${elsewhere === '' ? 'at the top of the file' : `in \`${elsewhere}\``}`

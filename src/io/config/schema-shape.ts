@@ -1,4 +1,3 @@
-import { configSchema } from '../../core/config.ts'
 import { z } from '../../core/schema.ts'
 
 /** As much of a JSON Schema as says which keys may stand where. */
@@ -9,23 +8,24 @@ export interface Shape {
   readonly anyOf?: readonly Shape[]
 }
 
-let shape: Shape | undefined
+const shapes = new Map<z.ZodType, Shape>()
 
-/** The config's schema as it is published. Made at the first mistake: a file without one does not need it. */
-function configShape(): Shape {
-  shape ??= z.toJSONSchema(configSchema, { io: 'input', target: 'draft-7' }) as Shape
+/** A schema as it is published. Made at the first mistake: a file without one does not need it. */
+function shapeOf(schema: z.ZodType): Shape {
+  const shape = shapes.get(schema) ?? (z.toJSONSchema(schema, { io: 'input', target: 'draft-7' }) as Shape)
+  shapes.set(schema, shape)
   return shape
 }
 
 /** The keys that may stand in the mapping at the path; none where it is no mapping with keys of its own. */
-export function keysAt(path: readonly (string | number)[]): readonly string[] {
-  let here: readonly Shape[] = alternatives(configShape())
+export function keysAt(schema: z.ZodType, path: readonly (string | number)[]): readonly string[] {
+  let here: readonly Shape[] = alternatives(shapeOf(schema))
   for (const step of path) here = here.flatMap((one) => below(one, step)).flatMap(alternatives)
   return [...new Set(here.flatMap(({ properties }) => Object.keys(properties ?? {})))]
 }
 
 /** Where else a key may stand, written with dots: `workspace` for `storageAccounts`, `` for a key of the top. */
-export function parentsOf(key: string): readonly string[] {
+export function parentsOf(schema: z.ZodType, key: string): readonly string[] {
   const found: string[] = []
   const search = (one: Shape, path: readonly string[]): void => {
     for (const [name, child] of Object.entries(one.properties ?? {})) {
@@ -36,7 +36,7 @@ export function parentsOf(key: string): readonly string[] {
       }
     }
   }
-  search(configShape(), [])
+  search(shapeOf(schema), [])
   return [...new Set(found)]
 }
 

@@ -16,6 +16,9 @@ export interface Admission {
   /** Takes a tunnel's place, to be given back once with `releaseTunnel`; the reason when there is none. */
   takeTunnel(client: string): TunnelRefusal | Promise<TunnelRefusal>
   releaseTunnel(client: string): void
+  /** Takes the place of a tunnel that is looked into, besides its own; to be given back once. False when there is none. */
+  takeInspected(): boolean | Promise<boolean>
+  releaseInspected(): void
 }
 
 /** Why there is no place for a tunnel; undefined where there is one. */
@@ -44,6 +47,7 @@ export class OwnAdmission implements Admission {
   readonly #tunnels = new Map<string, number>()
   readonly #buckets = new LRUCache<string, Bucket>({ max: MAX_CLIENTS })
   #open = 0
+  #inspected = 0
 
   constructor({ limits, onHit, onChange }: AdmissionHooks) {
     this.#limits = limits
@@ -79,6 +83,19 @@ export class OwnAdmission implements Admission {
     this.#tunnels.set(client, own + 1)
     this.#onChange(++this.#open)
     return undefined
+  }
+
+  takeInspected(): boolean {
+    if (this.#inspected >= this.#limits('').inspectedTunnels) {
+      this.#onHit('inspected_tunnels')
+      return false
+    }
+    this.#inspected++
+    return true
+  }
+
+  releaseInspected(): void {
+    this.#inspected--
   }
 
   releaseTunnel(client: string): void {

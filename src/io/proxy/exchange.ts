@@ -13,6 +13,7 @@ import type { Policy } from '../../core/policy/policy.ts'
 import { isFailure, type Reason } from '../../core/policy/reasons.ts'
 import type { AddressRefusal } from '../../core/policy/vet.ts'
 import { type Answer, buildAnswer } from '../../core/wire/answer.ts'
+import { limitOfEnd, limitOfReason } from '../telemetry/limit-hits.ts'
 import type { FullAuditEvent, Telemetry } from '../telemetry/telemetry.ts'
 import type { ClientConnection } from './client-connection.ts'
 import type { Generation } from './generation.ts'
@@ -22,6 +23,8 @@ export interface Refusal extends Denial {
   readonly refusal?: AddressRefusal
   /** Not yet a refusal to whoever asks again as it is told to. */
   readonly isChallenge?: true
+  /** Of the limits that have the reason in common, the one that was reached. */
+  readonly limit?: 'head_fields'
 }
 
 /** Bytes and end of what was relayed. */
@@ -108,6 +111,8 @@ export class Exchange {
       this.#hint = hint
       const verdict = isFailure(reason) ? 'error' : 'deny'
       this.#count(verdict, refusal, refusal.isChallenge)
+      const limit = refusal.limit ?? limitOfReason(reason)
+      if (limit !== undefined) this.#telemetry.hit(limit)
       this.#write(verdict, reason, detail, {})
     }
     return buildAnswer({ reason, requestId: this.id, target: this.target, hint, detail }, config.answers.hints)
@@ -124,6 +129,8 @@ export class Exchange {
   served(relayed: Relayed): void {
     if (this.#settled) return
     if (!this.#counted) this.allowed()
+    const limit = relayed.endedBy && limitOfEnd(relayed.endedBy)
+    if (limit !== undefined) this.#telemetry.hit(limit)
     this.#telemetry.countBytes(this.entry?.id, relayed.bytesUp, relayed.bytesDown)
     const { wouldDeny } = this
     this.#write(wouldDeny === undefined ? 'allow' : 'would_deny', wouldDeny?.reason, undefined, relayed)
@@ -132,6 +139,7 @@ export class Exchange {
   /** Records a tunnel that was allowed and whose client did not finish its handshake with us. */
   handshakeFailed(cause: string): void {
     if (this.#settled) return
+    if (cause === 'client_timeout') this.#telemetry.hit('opening_seconds')
     this.#hint = cause === 'client_distrusts_ca' ? DISTRUST_HINT : undefined
     this.#write('error', undefined, `the client's TLS handshake failed: ${cause}`, {
       bytesUp: 0,

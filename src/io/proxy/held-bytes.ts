@@ -11,11 +11,14 @@ export class HeldBytes {
   #taken = 0
   #length = 0
   #onMore: (() => void) | undefined
+  readonly #onFull: () => void
   #onGone: (() => void) | undefined
   /** The client has sent all it will send, or has gone. */
   ended = false
 
-  constructor(socket: Socket, first: Buffer, limit: number) {
+  /** @param onFull called once, when no more is taken in */
+  constructor(socket: Socket, first: Buffer, limit: number, onFull: () => void) {
+    this.#onFull = onFull
     this.#socket = socket
     this.#limit = limit
     socket.on('data', this.#onData)
@@ -65,8 +68,10 @@ export class HeldBytes {
   }
 
   readonly #onData = (chunk: Buffer) => {
+    const wasFull = this.isFull
     this.#chunks.push(chunk)
     this.#length += chunk.length
+    if (this.isFull && !wasFull) this.#onFull()
     if (this.isFull) this.#socket.pause()
     else this.#socket.resume()
     this.#onMore?.()

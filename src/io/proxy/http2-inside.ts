@@ -30,6 +30,8 @@ export interface Http2Handlers {
   readonly exchange: (connection: ClientConnection) => Exchange
   readonly forward: (request: ForwardRequest) => Promise<void>
   readonly onFault: (error: unknown, exchange: Exchange) => void
+  /** A connection has been without a request for too long. */
+  readonly onIdle: () => void
 }
 
 /** HTTP/2 inside an inspected tunnel: each stream is one request, judged like any other. Node's own limits are none at all. */
@@ -71,7 +73,10 @@ export class Http2Inside {
       this.#connections.set(session, connection)
       this.#sessions.add(session)
       session.once('close', () => this.#sessions.delete(session))
-      session.setTimeout(this.#keepAliveMs, () => session.close())
+      session.setTimeout(this.#keepAliveMs, () => {
+        this.#handlers.onIdle()
+        session.close()
+      })
     })
     this.#server.emit('connection', connection.socket)
   }

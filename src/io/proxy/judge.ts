@@ -53,7 +53,12 @@ export function admitUnasked(context: ProxyContext, exchange: Exchange): Refusal
 
 function bar(context: ProxyContext, { connection, generation }: Exchange): Refusal | undefined {
   if (!generation.config.clients.allow.contains(connection.client)) return { reason: 'client_not_allowed' }
-  return context.isDraining() ? { reason: 'draining' } : undefined
+  if (context.isDraining()) return { reason: 'draining' }
+  if (context.mustWaitForAudit()) {
+    context.telemetry.metrics.limitHits.inc({ limit: 'audit_buffer' })
+    return AUDIT_STANDS
+  }
+  return undefined
 }
 
 function takeRequest(context: ProxyContext, exchange: Exchange): Refusal | undefined | Promise<Refusal | undefined> {
@@ -62,6 +67,7 @@ function takeRequest(context: ProxyContext, exchange: Exchange): Refusal | undef
   return taken.then((granted) => (granted ? undefined : CLIENT_LIMIT))
 }
 
+const AUDIT_STANDS: Refusal = { reason: 'gateway_full', detail: 'the audit log cannot be written' }
 const CLIENT_LIMIT: Refusal = { reason: 'client_limit' }
 
 /** The wire: what follows admission and comes before any decision. */

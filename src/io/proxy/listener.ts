@@ -112,6 +112,7 @@ export class ProxyListener {
       exchange: (connection) => this.#exchange(connection, 'inspected'),
       forward: (request) => this.#forwarder.forward(request),
       onFault: (error, exchange) => this.#fault(error, exchange),
+      onIdle: () => this.#context.telemetry.hit('keep_alive_seconds'),
     })
   }
 
@@ -163,6 +164,7 @@ export class ProxyListener {
       this.#context.telemetry.metrics.tlsHandshakeFailures.inc({ cause: 'listener' })
       socket.destroy()
     })
+    server.on('timeout', (socket: Socket) => this.#onIdle(socket))
     server.on('drop', () => this.#context.telemetry.metrics.limitHits.inc({ limit: 'connections' }))
     server.on('connect', (req: IncomingMessage, socket: Socket, head: Buffer) =>
       this.#guard(socket, () => this.#onConnect(req, socket, head)),
@@ -190,6 +192,13 @@ export class ProxyListener {
     socket.once('close', () => {
       if (this.#handshaking.get(peer) === socket) this.#handshaking.delete(peer)
     })
+  }
+
+  /** Nothing came in `keepAliveSeconds`, or in the time that the new owner of a connection has set. */
+  #onIdle(socket: Socket): void {
+    if (this.#connection(socket).closing) return
+    this.#context.telemetry.hit('keep_alive_seconds')
+    socket.destroy()
   }
 
   /** An unexpected error ends one connection, never the process. */

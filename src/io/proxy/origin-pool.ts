@@ -11,10 +11,48 @@ import type { ForwardPlan } from './forward-plan.ts'
 const MAX_ORIGINS = 512
 
 /**
- * Idle connections kept to one origin. As many as there were requests at once come free together: with few kept, busy clients
- * would make a new one, and a TLS handshake, for every other request. Each was needed once, and they go after `originKeepAliveSeconds`.
+ * How much is kept. As many connections as there were requests at once come free together: with few kept to an origin, busy clients
+ * would make a new one, and a TLS handshake, for every other request. Each was needed once, and they go after `idleMs`.
  */
-const MAX_IDLE_PER_ORIGIN = 128
+export interface PoolLimits {
+  readonly idleMs: number
+  readonly connections: number
+  readonly perOrigin: number
+}
+
+export type PoolLimit = 'origin_keep_alive_seconds' | 'origin_idle_connections' | 'origin_idle_connections_per_origin'
+
+export interface PoolHooks {
+  readonly limits: () => PoolLimits
+  readonly onHit: (limit: PoolLimit) => void
+  /** Called with the number of idle connections, whenever it changes. */
+  readonly onChange: (idle: number) => void
+}
+
+/** The idle connections of every origin together: past the limit the one that has been idle longest is closed. */
+class IdleConnections {
+  readonly #hooks: PoolHooks
+  readonly #sockets = new Set<Duplex>()
+
+  constructor(hooks: PoolHooks) {
+    this.#hooks = hooks
+  }
+
+  add(socket: Duplex): void {
+    this.#sockets.add(socket)
+    const [oldest] = this.#sockets
+    if (this.#sockets.size > this.#hooks.limits().connections && oldest !== undefined) {
+      this.#sockets.delete(oldest)
+      this.#hooks.onHit('origin_idle_connections')
+      oldest.destroy()
+    }
+    this.#hooks.onChange(this.#sockets.size)
+  }
+
+  delete(socket: Duplex): void {
+    if (this.#sockets.delete(socket)) this.#hooks.onChange(this.#sockets.size)
+  }
+}
 
 /**
  * Node's agent without its dialling: it uses an idle connection, or the one that was dialled for the request. Where there is
@@ -22,10 +60,21 @@ const MAX_IDLE_PER_ORIGIN = 128
  */
 export class OriginAgent extends Agent {
   readonly #offered: Socket[] = []
+  readonly #hooks: PoolHooks
+  readonly #all: IdleConnections
+  readonly #onClose: (this: Duplex) => void
+  readonly #onTimeout: () => void
+  #isRetired = false
 
-  constructor(idleMs: number) {
+  constructor(hooks: PoolHooks, all: IdleConnections) {
     // With `lifo` Node may take a connection that is closed already; with `fifo` it steps over those.
-    super({ keepAlive: true, maxFreeSockets: MAX_IDLE_PER_ORIGIN, timeout: idleMs, scheduling: 'fifo' })
+    super({ keepAlive: true, maxFreeSockets: Number.POSITIVE_INFINITY, timeout: hooks.limits().idleMs, scheduling: 'fifo' })
+    this.#hooks = hooks
+    this.#all = all
+    this.#onClose = function (this: Duplex) {
+      all.delete(this)
+    }
+    this.#onTimeout = () => hooks.onHit('origin_keep_alive_seconds')
   }
 
   get hasIdle(): boolean {
@@ -50,21 +99,32 @@ export class OriginAgent extends Agent {
 
   /** Keeps nothing from now on: what is in use ends with its request. */
   retire(): void {
-    this.maxFreeSockets = 0
+    this.#isRetired = true
     this.closeIdle()
   }
 
   /** What an origin sends on an idle connection answers nothing: the next request would take it for its answer. */
   override keepSocketAlive(socket: Duplex): boolean {
+    if (this.#isRetired) return false
+    if ((this.freeSockets['origin']?.length ?? 0) >= this.#hooks.limits().perOrigin) {
+      this.#hooks.onHit('origin_idle_connections_per_origin')
+      return false
+    }
     // Typed as nothing, documented as a boolean.
     const isKept: unknown = super.keepSocketAlive(socket)
     if (isKept !== true || socket.readableLength > 0) return false
     socket.on('data', endUnasked)
+    socket.once('close', this.#onClose)
+    socket.once('timeout', this.#onTimeout)
+    this.#all.add(socket)
     return true
   }
 
   override reuseSocket(socket: Duplex, request: ClientRequest): void {
     socket.off('data', endUnasked)
+    socket.off('close', this.#onClose)
+    socket.off('timeout', this.#onTimeout)
+    this.#all.delete(socket)
     super.reuseSocket(socket, request)
   }
 
@@ -89,13 +149,15 @@ function endUnasked(this: Duplex): void {
  * changes, the old connections are not used again.
  */
 export class OriginPool {
-  readonly #idleMs: () => number
+  readonly #hooks: PoolHooks
+  readonly #all: IdleConnections
   readonly #agents = new LRUCache<string, OriginAgent>({ max: MAX_ORIGINS, dispose: (agent) => agent.retire() })
   /** Requests of an older one keep no connection. */
   #generation = 1
 
-  constructor(idleMs: () => number) {
-    this.#idleMs = idleMs
+  constructor(hooks: PoolHooks) {
+    this.#hooks = hooks
+    this.#all = new IdleConnections(hooks)
   }
 
   agentFor(
@@ -107,7 +169,7 @@ export class OriginPool {
     const key = `${generation} ${group?.name ?? ''} ${scheme} ${formatAuthority(authority)} ${port} ${vetted.join(' ')}`
     let agent = this.#agents.get(key)
     if (agent === undefined) {
-      agent = new OriginAgent(this.#idleMs())
+      agent = new OriginAgent(this.#hooks, this.#all)
       if (generation !== this.#generation) agent.retire()
       this.#agents.set(key, agent)
     }

@@ -26,4 +26,6 @@ export interface ProxyContext {
   readonly via: string
   /** No new work is taken on. */
   readonly isDraining: () => boolean
+  /** Nothing may begin now, because its audit line could not be written. */
+  readonly mustWaitForAudit: () => boolean
 }

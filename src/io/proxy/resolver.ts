@@ -16,6 +16,8 @@ export interface ResolverOptions {
   /** Names with fixed addresses; `/etc/hosts`. */
   readonly hostsFile: string
   readonly onLookup: (outcome: LookupOutcome) => void
+  /** Called when a name makes way for another before its time. */
+  readonly onEvict?: () => void
 }
 
 export type LookupOutcome = 'cached' | 'hosts_file' | 'answered' | 'not_found' | 'timeout' | 'failed'
@@ -53,7 +55,7 @@ export class Resolver {
     this.#options = options
     this.#cares = caresResolver(options)
     this.#hosts = new HostsFile(options.hostsFile)
-    this.#cache = new LRUCache({ max: options.cacheEntries })
+    this.#cache = cacheOf(options)
   }
 
   /** Resolves without a promise where the answer is at hand. */
@@ -73,7 +75,7 @@ export class Resolver {
   reconfigure(options: ResolverOptions): void {
     this.#options = options
     this.#cares = caresResolver(options)
-    this.#cache = new LRUCache({ max: options.cacheEntries })
+    this.#cache = cacheOf(options)
   }
 
   /** Gives up look-ups under way. */
@@ -128,6 +130,10 @@ export class Resolver {
       this.#cares.resolve6(name, { ttl: true }, ask(1))
     })
   }
+}
+
+function cacheOf({ cacheEntries, onEvict }: ResolverOptions): LRUCache<Hostname, Lookup> {
+  return new LRUCache({ max: cacheEntries, dispose: (_lookup, _name, because) => because === 'evict' && onEvict?.() })
 }
 
 function caresResolver({ servers, timeoutMs }: ResolverOptions): CaresResolver {

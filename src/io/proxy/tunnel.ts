@@ -7,6 +7,7 @@ import { err, type Result } from '../../core/result.ts'
 import { ACCESS_DENIED_ALERT } from '../../core/wire/client-hello.ts'
 import { hasPassedThrough } from '../../core/wire/fields.ts'
 import type { RawConnection } from '../relay/raw-connection.ts'
+import { breakOff } from '../relay/reset.ts'
 import type { Inspection } from '../tls/inspection.ts'
 import { type ClientHandshakeCause, interceptTls } from '../tls/intercept.ts'
 import { CarriedTunnel } from './carried-tunnel.ts'
@@ -18,6 +19,7 @@ import { HeldBytes } from './held-bytes.ts'
 import { type Allowed, admit, headOf, judgeHead, rule } from './judge.ts'
 import { type OpeningVerdict, TlsOpening } from './opening.ts'
 import type { ProxyContext } from './proxy-context.ts'
+import { TunnelDeadlines } from './tunnel-deadlines.ts'
 
 /** RFC 9110 section 9.3.6: a 2xx to CONNECT has neither body nor framing. */
 const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n'
@@ -51,7 +53,7 @@ export async function openTunnel(
   let held: HeldBytes | undefined
   /** Only what has to wait for something needs what arrives in the meantime. */
   const hold = () => {
-    held ??= new HeldBytes(socket, head, exchange.generation.config.limits.heldBytes)
+    held ??= new HeldBytes(socket, head, exchange.generation.config.limits.heldBytes, () => context.telemetry.hit('held_bytes'))
     return held
   }
   const refuse = (refusal: Refusal) => {
@@ -68,16 +70,26 @@ export async function openTunnel(
   if (place instanceof Promise) hold()
   const full = place instanceof Promise ? await place : place
   if (full !== undefined) return refuse({ reason: full })
+  const endsTls = ruling.value.inspect && ruling.value.protocol === 'tls'
+  const roomInside = !endsTls || context.admission.takeInspected()
+  if (roomInside instanceof Promise) hold()
+  if (!(roomInside instanceof Promise ? await roomInside : roomInside)) {
+    context.admission.releaseTunnel(exchange.countedAs)
+    return refuse(INSPECTION_FULL)
+  }
   const tunnel = new Tunnel(context, exchange, ruling.value, hold(), serveHttp)
   try {
     await tunnel.open()
   } finally {
+    if (endsTls) context.admission.releaseInspected()
     if (!tunnel.isCarried) {
       context.tunnels.remove(exchange.id)
       context.admission.releaseTunnel(exchange.countedAs)
     }
   }
 }
+
+const INSPECTION_FULL: Refusal = { reason: 'gateway_full', detail: 'no more tunnels are looked into at once' }
 
 function judgeConnect(context: ProxyContext, exchange: Exchange, req: IncomingMessage): Result<Allowed, Refusal> {
   const judged = judgeHead(exchange, headOf(req))
@@ -245,19 +257,26 @@ class Tunnel {
     const since = performance.now()
     let endedBy: TunnelEnd = 'client'
     const { bytesRead, bytesWritten } = this.#socket
+    const end = (by: TunnelEnd) => {
+      endedBy = by
+      inside.destroySoon()
+    }
+    const deadlines = new TunnelDeadlines(this.#socket, this.#exchange.generation.config.limits, (by) => {
+      endedBy = by
+      // Neither side wanted it: a cut answer must not look like a whole one.
+      breakOff(inside)
+    })
     this.#context.tunnels.add({
       exchange: this.#exchange,
       since: new Date(),
       isInspected: true,
       bytesUp: () => this.#socket.bytesRead - bytesRead,
       bytesDown: () => this.#socket.bytesWritten - bytesWritten,
-      end: (by) => {
-        endedBy = by
-        inside.destroySoon()
-      },
+      end,
     })
     const done = new Promise<void>((resolve) => {
       inside.once('close', () => {
+        deadlines.clear()
         session.dialled?.socket.destroy()
         const leftAtOnce = endedBy === 'client' && !session.wasUsed && performance.now() - since < LOOK_AT_CERTIFICATE_MS
         if (leftAtOnce && scheme === 'https') this.#handshakeFailed('client_distrusts_ca')

@@ -26,7 +26,7 @@ export async function forwardWebSocket(
   head: Buffer,
 ): Promise<void> {
   const { socket } = exchange.connection
-  const held = new HeldBytes(socket, head, exchange.generation.config.limits.heldBytes)
+  const held = new HeldBytes(socket, head, exchange.generation.config.limits.heldBytes, () => context.telemetry.hit('held_bytes'))
   const refuse = (refusal: Refusal) => {
     held.release()
     answerAndClose(socket, exchange.refuse(refusal))

@@ -26,6 +26,8 @@ export class StreamRelay implements RelayHandle {
   readonly #upFrom: number
   readonly #downFrom: number
   #endedBy: TunnelEnd | undefined
+  /** Who said first that it has nothing more to say; the other may go on, and a deadline may end that. */
+  #firstToEnd: 'client' | 'origin' | undefined
   #closed = 0
 
   constructor(client: Socket, origin: Socket, options: RelayOptions) {
@@ -73,17 +75,17 @@ export class StreamRelay implements RelayHandle {
   }
 
   #watch(socket: Socket, other: Socket, side: 'client' | 'origin'): void {
-    if (socket.readableEnded) this.#endedBy ??= side
+    if (socket.readableEnded) this.#firstToEnd ??= side
     socket.once('end', () => {
-      this.#endedBy ??= side
+      this.#firstToEnd ??= side
     })
     socket.on('error', () => {
-      this.#endedBy ??= side
+      this.#endedBy ??= this.#firstToEnd ?? side
       // A connection that broke off must not look like one that ended well.
       breakOff(other)
     })
     socket.once('close', () => {
-      this.#endedBy ??= side
+      this.#endedBy ??= this.#firstToEnd ?? side
       if (!other.destroyed && !other.writableEnded) other.end()
       if (!other.destroyed && socket.destroyed && !socket.readableEnded) other.destroySoon()
       this.#closed++

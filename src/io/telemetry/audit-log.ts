@@ -1,37 +1,48 @@
-import { close, constants, fstat, open, stat, write } from 'node:fs'
+import { fstat, stat, write } from 'node:fs'
 import { type AuditEvent, auditLine } from '../../core/audit-event.ts'
+import { closeFile, type OpenFile, openFile } from './audit-file.ts'
+import { type AuditFailurePolicy, AuditRoom } from './audit-room.ts'
 
 export interface AuditLogOptions {
   /** `-` is standard output. */
   readonly file: string
   /** Lines waiting beyond this are dropped and counted. */
   readonly bufferBytes: number
-  /** Called with the number of lines that could not be written. */
-  readonly onDrop: (lines: number) => void
+  /** `deny` holds lines that an error keeps from being written, and tries again, where `drop` drops them. */
+  readonly onFailure: AuditFailurePolicy
+  /** Called with the number of lines that could not be written, and whether that was for want of room in the buffer. */
+  readonly onDrop: (lines: number, isFull: boolean) => void
   /** Called once per run of failures, with the cause. */
   readonly onError: (error: Error) => void
   /** Called whenever something has been written, or given up. */
   readonly onRoom?: () => void
+  /** Called when lines can be written no longer, and when they can again. */
+  readonly onWritable?: (isWritable: boolean) => void
 }
+
+/** What a reload may change. */
+export type AuditSettings = Pick<AuditLogOptions, 'file' | 'bufferBytes' | 'onFailure'>
 
 /** Where audit lines go: a file, or whoever writes it. */
 export interface AuditSink {
   /** Throws what the file system says. */
   open(): Promise<void>
   /** Takes the file that now stands under its name, or another one; throws what the file system says. */
-  reopen(settings?: Pick<AuditLogOptions, 'file' | 'bufferBytes'>): Promise<void>
+  reopen(settings?: AuditSettings): Promise<void>
   write(event: AuditEvent): void
   /** Bytes that wait to be written. */
   readonly waitingBytes: number
+  /** False while lines cannot be written, or hardly more can wait. */
+  readonly isWritable: boolean
   /** Writes what waits, within a deadline. */
   close(): Promise<void>
 }
 
-/** The file may be a named pipe or `/dev/stdout`: these must not block either. A regular file does not care. */
-const OPEN_FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK
-
 /** While standard output is a pipe nobody reads, a write says EAGAIN; it is tried again after this long. */
 const RETRY_MS = 50
+
+/** With `deny`, lines that an error kept from being written are tried again after this long. */
+const FAILURE_RETRY_MS = 500
 
 /** How often the file is compared with what stands under its name. */
 const ROTATION_CHECK_MS = 5_000
@@ -69,6 +80,13 @@ export class AuditLog implements AuditSink {
   #fd: number | undefined
   #busy = false
   #failing = false
+  readonly #room: AuditRoom
+  /** As it was told last. */
+  #isWritable = true
+  /** Of the lines that are next: how much of them is written, and by which opening of the file. */
+  #begun = { bytes: 0, opening: 0 }
+  #openings = 0
+  #retry: NodeJS.Timeout | undefined
   #closing: (() => void) | undefined
   /** Of a file that was rotated away, until its last line is written. */
   #retired: number | undefined
@@ -76,6 +94,7 @@ export class AuditLog implements AuditSink {
 
   constructor(options: AuditLogOptions) {
     this.#options = options
+    this.#room = new AuditRoom(options.bufferBytes, options.onFailure)
   }
 
   /** Opens the file for appending; throws what the file system says. */
@@ -89,7 +108,7 @@ export class AuditLog implements AuditSink {
    * Opens the file anew, which after a rotation is another one, or takes another file. No line is lost: what waits goes to the
    * new one. Throws what the file system says, and writes on to the old one then.
    */
-  async reopen(settings: Pick<AuditLogOptions, 'file' | 'bufferBytes'> = this.#options): Promise<void> {
+  async reopen(settings: AuditSettings = this.#options): Promise<void> {
     const isSame = settings.file === this.#options.file
     if (!isSame || settings.file !== '-') {
       const old = this.#fd
@@ -98,11 +117,13 @@ export class AuditLog implements AuditSink {
       this.#take(fresh)
     }
     this.#options = { ...this.#options, ...settings }
+    this.#room.limit(settings.bufferBytes, settings.onFailure)
     this.#pump()
+    this.#tellWhetherWritable()
   }
 
   write(event: AuditEvent): void {
-    this.#write(auditLine(event))
+    this.#write(auditLine(event), this.#room.boundFor(event))
   }
 
   /** Writes finished lines, as another process has sent them. */
@@ -116,15 +137,16 @@ export class AuditLog implements AuditSink {
     }
   }
 
-  #write(lines: string): void {
-    if (this.#fd === undefined || this.#waitingBytes + lines.length > this.#options.bufferBytes) {
-      this.#options.onDrop(countLines(Buffer.from(lines, 'latin1')))
+  #write(lines: string, bound: number = this.#options.bufferBytes): void {
+    if (this.#fd === undefined || this.#waitingBytes + lines.length > bound) {
+      this.#options.onDrop(countLines(Buffer.from(lines, 'latin1')), this.#fd !== undefined)
       return
     }
     if (this.#fresh.length + lines.length > this.#batchBytes) this.#gather()
     this.#fresh += lines
     this.#waitingBytes += lines.length
     this.#gathering ??= setTimeout(() => this.#pump(), GATHER_MS).unref()
+    this.#tellWhetherWritable()
   }
 
   /** What came just now is one write from here on. */
@@ -139,12 +161,24 @@ export class AuditLog implements AuditSink {
 
   #take({ fd, isFile }: OpenFile): void {
     this.#fd = fd
+    this.#openings++
     this.#batchBytes = isFile ? FILE_BATCH_BYTES : PIPE_BATCH_BYTES
   }
 
   /** Bytes that wait to be written. */
   get waitingBytes(): number {
     return this.#waitingBytes
+  }
+
+  get isWritable(): boolean {
+    return this.#isWritable
+  }
+
+  #tellWhetherWritable(): void {
+    const isWritable = !this.#failing && !this.#room.isFull(this.#waitingBytes)
+    if (isWritable === this.#isWritable) return
+    this.#isWritable = isWritable
+    this.#options.onWritable?.(isWritable)
   }
 
   /** Writes what waits, within a deadline, and counts the rest as dropped. */
@@ -162,8 +196,9 @@ export class AuditLog implements AuditSink {
       clearTimeout(timer)
     }
     const left = this.#lines.slice(this.#head).reduce((sum, lines) => sum + countLines(lines), 0)
-    if (left > 0) this.#options.onDrop(left)
+    if (left > 0) this.#options.onDrop(left, false)
     clearInterval(this.#rotation)
+    clearTimeout(this.#retry)
     const fd = this.#fd
     this.#fd = undefined
     closeFile(fd)
@@ -176,26 +211,46 @@ export class AuditLog implements AuditSink {
   }
 
   #writeNext(): void {
-    const line = this.#lines[this.#head]
-    if (this.#busy || this.#fd === undefined || line === undefined) return
+    const lines = this.#lines[this.#head]
+    if (this.#busy || this.#fd === undefined || lines === undefined) return
+    clearTimeout(this.#retry)
     this.#busy = true
-    this.#writeRest(this.#fd, line, 0)
+    const { bytes, opening } = this.#begun
+    // A line that another file has a part of goes to this one whole.
+    const from = opening === this.#openings || bytes === 0 ? bytes : lines.lastIndexOf(NEWLINE, bytes - 1) + 1
+    this.#begun = { bytes: 0, opening: 0 }
+    this.#writeRest(this.#fd, this.#openings, lines, from)
   }
 
   /** A line goes to one file whole, also if that is rotated away in the middle of it. */
-  #writeRest(fd: number, line: Buffer, from: number): void {
+  #writeRest(fd: number, opening: number, lines: Buffer, from: number): void {
     if (this.#fd === undefined) return
-    write(fd, line, from, line.length - from, null, (error, written) => {
+    write(fd, lines, from, lines.length - from, null, (error, written) => {
       if (error?.code === 'EAGAIN' || error?.code === 'EINTR') {
         // Nothing waits for this timer at the end of the process but `close`, which has its own deadline.
-        setTimeout(() => this.#writeRest(fd, line, from), RETRY_MS).unref()
+        setTimeout(() => this.#writeRest(fd, opening, lines, from), RETRY_MS).unref()
         return
       }
-      if (error) this.#failed(error, line.subarray(from))
-      else if (from + written < line.length) return this.#writeRest(fd, line, from + written)
-      else this.#failing = false
-      this.#settled(line)
+      if (error === null && from + written < lines.length) return this.#writeRest(fd, opening, lines, from + written)
+      const isHeld = error !== null && this.#options.onFailure === 'deny'
+      if (error === null) this.#failing = false
+      else this.#failed(error)
+      if (isHeld) this.#hold({ bytes: from, opening })
+      else {
+        if (error !== null) this.#options.onDrop(countLines(lines.subarray(from)), false)
+        this.#settled(lines)
+      }
+      this.#tellWhetherWritable()
     })
+  }
+
+  /** Lines that could not be written stay the next ones. */
+  #hold(begun: { readonly bytes: number; readonly opening: number }): void {
+    this.#busy = false
+    this.#begun = begun
+    closeFile(this.#retired)
+    this.#retired = undefined
+    this.#retry = setTimeout(() => this.#pump(), FAILURE_RETRY_MS).unref()
   }
 
   #settled(line: Buffer): void {
@@ -217,8 +272,7 @@ export class AuditLog implements AuditSink {
     this.#options.onRoom?.()
   }
 
-  #failed(error: Error, lines: Buffer): void {
-    this.#options.onDrop(countLines(lines))
+  #failed(error: Error): void {
     if (!this.#failing) this.#options.onError(error)
     this.#failing = true
   }
@@ -251,31 +305,3 @@ function countLines(lines: Buffer): number {
 }
 
 const NEWLINE = 10
-
-interface OpenFile {
-  readonly fd: number
-  /** And no pipe, terminal or device. */
-  readonly isFile: boolean
-}
-
-async function openFile(file: string): Promise<OpenFile> {
-  const fd = await descriptorOf(file)
-  return new Promise((resolve) => fstat(fd, (error, found) => resolve({ fd, isFile: error === null && found.isFile() })))
-}
-
-async function descriptorOf(file: string): Promise<number> {
-  if (file === '-') {
-    // Reading the property is what puts a pipe into non-blocking mode. Otherwise a write to a stalled one would hold a thread
-    // of libuv's pool, and with it the end of the process, for as long as nobody reads.
-    void process.stdout
-    return 1
-  }
-  return new Promise<number>((resolve, reject) => {
-    open(file, OPEN_FLAGS, 0o640, (error, fd) => (error ? reject(error) : resolve(fd)))
-  })
-}
-
-/** Standard output stays open: it is the process's, not ours. */
-function closeFile(fd: number | undefined): void {
-  if (fd !== undefined && fd !== 1) close(fd, () => {})
-}

@@ -22,19 +22,22 @@ export class CompressedLog extends Error {}
 /**
  * Reads an audit log of any length line by line, in memory that does not grow with it. Lines that cannot be read are counted and
  * passed over: a log has a cut-off line wherever a disk was full.
+ *
+ * @param onRecord gets what the line tells, and the line itself as parsed JSON
  */
 export async function readAuditLog(
   chunks: AsyncIterable<Uint8Array>,
-  onRecord: (record: AuditRecord) => void,
+  onRecord: (record: AuditRecord, line: unknown) => void,
 ): Promise<ReadTally> {
   const tally: ReadTally = { lines: 0, broken: 0, foreign: 0 }
   const readLine = (text: string) => {
     tally.lines++
     if (text.trim() === '') return
-    const record = parse(text)
-    if (record === undefined) tally.broken++
+    const line = parse(text)
+    const record = readAuditRecord(line)
+    if (line === undefined) tally.broken++
     else if (record.kind === 'foreign') tally.foreign++
-    else return onRecord(record)
+    else return onRecord(record, line)
     tally.firstUnread ??= tally.lines
   }
   let rest: Uint8Array[] = []
@@ -61,9 +64,10 @@ export async function readAuditLog(
   return tally
 }
 
-function parse(text: string): AuditRecord | undefined {
+/** Undefined where it is no JSON, which never says undefined. */
+function parse(text: string): unknown {
   try {
-    return readAuditRecord(JSON.parse(text))
+    return JSON.parse(text)
   } catch {
     return undefined
   }

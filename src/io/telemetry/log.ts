@@ -1,11 +1,26 @@
 import { type Logger, pino } from 'pino'
+import { LogDestination } from './log-destination.ts'
 
 export type { Logger }
 
+/** The process log, and what became of it. */
+export interface ProcessLog {
+  readonly log: Logger
+  /** Lines so far that nobody will read. */
+  readonly dropped: () => number
+}
+
+const STANDARD_ERROR = 2
+
 /** The process log: JSON lines on standard error, so that standard output stays the audit log's. */
-export function createLog(level: string = 'info'): Logger {
-  return pino(
+export function createLog(level: string = 'info'): ProcessLog {
+  // Reading the property is what puts a pipe into non-blocking mode.
+  void process.stderr
+  const destination = new LogDestination(STANDARD_ERROR)
+  process.on('exit', () => destination.flush())
+  const log = pino(
     { base: null, level, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
-    pino.destination({ dest: 2, sync: true }),
+    destination,
   )
+  return { log, dropped: () => destination.dropped }
 }

@@ -1,4 +1,5 @@
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, type LabelValues, Registry } from 'prom-client'
+import { LIMIT_LABELS } from './limit-hits.ts'
 
 export type { Counter, LabelValues }
 
@@ -30,9 +31,11 @@ const OF_THE_GATEWAY: ReadonlySet<string> = new Set(
     'policy_current',
     'policy_info',
     'policy_entries',
+    'rule_expiry_timestamp_seconds',
     'report_mode_since_timestamp_seconds',
     'denied_hosts_first_seen_total',
     'worker_restarts_total',
+    'audit_writable',
     'ca_expiry_timestamp_seconds',
   ].map((name) => `sallyport_${name}`),
 )
@@ -106,7 +109,12 @@ export class Metrics {
   readonly setupSeconds = this.#histogram('setup_duration_seconds', 'From the head of a CONNECT to its 200')
   readonly dialSeconds = this.#histogram('dial_duration_seconds', 'Resolving and connecting', ['outcome'])
   readonly dnsLookups = this.#counter('dns_lookups_total', 'Names resolved', ['outcome'])
-  readonly limitHits = this.#counter('limit_hits_total', 'Work refused because a limit was reached', ['limit'])
+  readonly limitHits = this.#counter('limit_hits_total', 'Work that reached a limit or deadline', ['limit'])
+  readonly originConnectionsIdle = this.#gauge('origin_connections_idle', 'Origin connections that are kept between two requests')
+  readonly eventLoopStalls = this.#counter(
+    'event_loop_stalls_total',
+    'Pauses of the process longer than `limits.eventLoopStallMs`',
+  )
   readonly policyReloads = this.#counter('policy_reloads_total', 'Attempts to load the policy', ['outcome'])
   readonly policyLoadedTimestamp = this.#gauge('policy_loaded_timestamp_seconds', 'When the policy in force was loaded')
   readonly policyCurrent = this.#gauge(
@@ -119,7 +127,14 @@ export class Metrics {
     'Since when would-be denials are let through; 0 in enforce mode',
   )
   readonly policyEntries = this.#gauge('policy_entries', 'Entries in force; operator rules have the feature `rules`', ['feature'])
+  readonly ruleExpiryTimestamp = this.#gauge(
+    'rule_expiry_timestamp_seconds',
+    'The end of the last day of each rule that has one; the rule stays in force after it',
+    ['entry'],
+  )
   readonly auditDropped = this.#counter('audit_dropped_total', 'Audit lines that could not be written')
+  readonly auditWritable = this.#gauge('audit_writable', '1 while audit lines can be written, 0 while they cannot')
+  readonly logDropped = this.#counter('log_dropped_total', 'Lines of the process log that nobody took')
   readonly workerRestarts = this.#counter('worker_restarts_total', 'Workers replaced after a crash')
   readonly certificatesMinted = this.#counter('certificates_minted_total', 'Certificates made for inspection')
   readonly certificateCacheHits = this.#counter('certificate_cache_hits_total', 'Inspected tunnels whose certificate was at hand')
@@ -133,12 +148,29 @@ export class Metrics {
     for (const counter of [
       this.deniedHostsFirstSeen,
       this.auditDropped,
+      this.logDropped,
+      this.eventLoopStalls,
       this.workerRestarts,
       this.certificatesMinted,
       this.certificateCacheHits,
     ])
       counter.inc(0)
+    this.auditWritable.set(1)
+    for (const limit of LIMIT_LABELS) this.limitHits.inc({ limit }, 0)
     for (const direction of ['up', 'down']) this.tunnelBytes.inc({ direction }, 0)
+  }
+
+  /** Has the lines that the process log lost counted, whenever somebody looks. */
+  countLogLosses(dropped: () => number): void {
+    let counted = 0
+    // prom-client calls it before each reading.
+    Object.assign(this.logDropped, {
+      collect: () => {
+        const now = dropped()
+        this.logDropped.inc(now - counted)
+        counted = now
+      },
+    })
   }
 
   /** Every metric as it stands, as plain data. */

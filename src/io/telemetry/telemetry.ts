@@ -2,7 +2,8 @@ import type { AuditEvent, AuditVerdict } from '../../core/audit-event.ts'
 import type { Hint } from '../../core/policy/hints.ts'
 import type { AuditSink } from './audit-log.ts'
 import { ClientNames, type ClientPrivacy } from './client-names.ts'
-import { DeniedHosts } from './denied-hosts.ts'
+import { DeniedHosts, OTHER_HOST } from './denied-hosts.ts'
+import type { LimitLabel } from './limit-hits.ts'
 import type { Metrics } from './metrics.ts'
 import { RecentDenials } from './recent-denials.ts'
 import { Tallies } from './tallies.ts'
@@ -115,6 +116,11 @@ export class Telemetry {
     this.#audit.write(this.#clients.applied(event))
   }
 
+  /** A limit or deadline has come to bear. */
+  hit(limit: LimitLabel): void {
+    this.metrics.limitHits.inc({ limit })
+  }
+
   countLookup(outcome: string): void {
     const lookups = this.#lookups.find(outcome) ?? this.#lookups.begin(outcome, { outcome })
     lookups.count++
@@ -164,6 +170,7 @@ export class Telemetry {
   ): void {
     const { label, first } =
       host === undefined ? { label: '', first: false } : this.#deniedHosts.labelFor(host, client, Date.now())
+    if (label === OTHER_HOST) this.hit('denied_hosts')
     if (first) this.metrics.deniedHostsFirstSeen.inc()
     const key = `${listener} ${verdict} ${reason} ${label}`
     let denials = this.#denials.find(key)

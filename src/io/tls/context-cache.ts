@@ -12,6 +12,8 @@ export interface ContextCacheOptions {
   readonly now: () => Date
   readonly onMint?: () => void
   readonly onHit?: () => void
+  /** Called when a host's context makes way for another's. */
+  readonly onEvict?: () => void
 }
 
 interface Entry {
@@ -38,7 +40,10 @@ export class ContextCache {
   constructor(options: ContextCacheOptions) {
     this.#options = options
     this.#leafKeys = new LeafKeys(options.now)
-    this.#entries = new LRUCache({ max: options.maxEntries })
+    this.#entries = new LRUCache({
+      max: options.maxEntries,
+      dispose: (_entry, _host, because) => because === 'evict' && options.onEvict?.(),
+    })
   }
 
   get size(): number {

@@ -48,7 +48,7 @@ describe('a file that cannot be read', () => {
 
   it('is one error when it is too large, and never read whole', async () => {
     const file = written(`# ${'x'.repeat(CONFIG_BYTES_MAX)}`)
-    expect(await refusals(file)).toEqual([`${name()}: the file is larger than 1048576 bytes, which no config file is`])
+    expect(await refusals(file)).toEqual([`${name()}: the file is larger than 1048576 bytes, which no such file is`])
   })
 
   it('is read at exactly the limit', async () => {
@@ -101,11 +101,11 @@ describe('a file that loads', () => {
     expect(config.audit.file).toBe('-')
   })
 
-  it('tells the line of every rule', async () => {
-    const { ruleLines } = await load(
+  it('tells the file and the line of every rule', async () => {
+    const { rulePlaces } = await load(
       'rules:\n  - name: a\n    hosts: [a.example.com]\n\n  - { name: b, hosts: [b.example.com] }\n',
     )
-    expect([...ruleLines]).toEqual([
+    expect([...rulePlaces].map(([id, { line }]) => [id, line])).toEqual([
       ['rule/a', 2],
       ['rule/b', 5],
     ])

@@ -12,11 +12,13 @@ let folder: string
 let log: AuditLog
 let dropped: number
 let errors: string[]
+let changes: boolean[]
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'sallyport-audit-'))
   dropped = 0
   errors = []
+  changes = []
 })
 afterEach(async () => {
   await log.close()
@@ -37,10 +39,12 @@ const event = (id: string): AuditEvent => ({
   policyHash: 'h',
 })
 
-async function open(file: string, bufferBytes = 1_000_000): Promise<void> {
+async function open(file: string, bufferBytes = 1_000_000, onFailure: 'drop' | 'deny' = 'drop'): Promise<void> {
   log = new AuditLog({
     file,
     bufferBytes,
+    onFailure,
+    onWritable: (isWritable) => changes.push(isWritable),
     onDrop: (lines) => {
       dropped += lines
     },
@@ -149,6 +153,67 @@ describe('the audit log', () => {
     await open(join(folder, 'audit.log'))
     await log.close()
     await expect(open(join(folder, 'missing', 'audit.log'))).rejects.toThrow('ENOENT')
+  })
+})
+
+describe('an audit log that must lose nothing', () => {
+  it('holds what a reader that has gone does not take, says so, and writes every line to the next reader', async () => {
+    const pipe = stalledPipe()
+    await open(pipe.file, 1_000_000, 'deny')
+    log.write(event('before'))
+    await written()
+    expect(JSON.parse(pipe.read())).toMatchObject({ id: 'before' })
+    pipe.close()
+    for (let i = 0; i < 100; i++) log.write(event(String(i)))
+    await waitFor(() => (log.isWritable ? undefined : true), 'the failure')
+    expect(errors).toEqual(['EPIPE'])
+    const fd = openSync(pipe.file, constants.O_RDONLY | constants.O_NONBLOCK)
+    try {
+      await written()
+      const buffer = Buffer.alloc(1 << 20)
+      const lines = buffer.toString('latin1', 0, readSync(fd, buffer)).trimEnd().split('\n')
+      expect(lines.map((line) => JSON.parse(line).id)).toEqual(Array.from({ length: 100 }, (_, i) => String(i)))
+    } finally {
+      closeSync(fd)
+    }
+    expect(changes).toEqual([false, true])
+    expect(dropped).toBe(0)
+  })
+
+  it('writes what a full disk did not take to the file that it is given instead', async () => {
+    await open('/dev/full', 1_000_000, 'deny')
+    for (let i = 0; i < 500; i++) log.write(event(String(i)))
+    await waitFor(() => (log.isWritable ? undefined : true), 'the failure')
+    const file = join(folder, 'other.log')
+    await log.reopen({ file, bufferBytes: 1_000_000, onFailure: 'deny' })
+    await written()
+    const lines = readFileSync(file, 'utf8').trimEnd().split('\n')
+    expect(lines.map((line) => JSON.parse(line).id)).toEqual(Array.from({ length: 500 }, (_, i) => String(i)))
+    expect([dropped, changes]).toEqual([0, [false, true]])
+  })
+
+  it('says that it is full before it is, and keeps the rest for lines of what was served', async () => {
+    const pipe = stalledPipe()
+    await open(pipe.file, 100_000, 'deny')
+    const filled = await waitFor(() => {
+      for (let i = 0; i < 50; i++) log.write(event('x'))
+      return log.isWritable ? undefined : log.waitingBytes
+    }, 'no more room')
+    expect(filled).toBeGreaterThan(50_000)
+    for (let i = 0; i < 1_000; i++) log.write(event('refused'))
+    expect(log.waitingBytes).toBeLessThan(76_000)
+    const before = dropped
+    for (let i = 0; i < 20; i++) log.write({ ...event('served'), event: 'allow' })
+    expect(dropped).toBe(before)
+    let text = ''
+    await waitFor(() => {
+      text += pipe.read()
+      return log.waitingBytes === 0 ? true : undefined
+    }, 'the rest')
+    text += pipe.read()
+    expect(text.match(/"id":"served"/g)).toHaveLength(20)
+    expect(changes).toEqual([false, true])
+    pipe.close()
   })
 })
 
