@@ -1,4 +1,4 @@
-import { formatProblem, type LocatedProblem, loadConfig } from '../io/config/load.ts'
+import { formatProblem, type LocatedProblem, loadConfig, printable } from '../io/config/load.ts'
 import { type CommandIo, counted, EXIT } from './command-io.ts'
 import { shippedConfig } from './shipped-config.ts'
 
@@ -7,7 +7,11 @@ export interface CheckOptions {
   readonly strict?: boolean
 }
 
-/** Says everything that is wrong with a config file, and what it amounts to. The problems are its output, so they go to `stdout`. */
+/**
+ * Says everything that is wrong with a config file, what one ought to know of it (notes, which `--strict` passes), and what it
+ * amounts to. The problems are its
+ * output, so they go to `stdout`.
+ */
 export async function check({ config, strict = false }: CheckOptions, { stdout }: CommandIo): Promise<number> {
   const file = config ?? shippedConfig()
   const loaded = await loadConfig(file)
@@ -17,6 +21,7 @@ export async function check({ config, strict = false }: CheckOptions, { stdout }
     stdout.write(`${file}: ${tally(problems)}\n`)
     return EXIT.config
   }
+  for (const note of loaded.value.compiled.notes) stdout.write(`${file}: note: ${printable(note)}\n`)
   const entries = counted(loaded.value.compiled.policy.entries.length, 'entry', 'entries')
   const groups = loaded.value.compiled.policy.groups.length
   const refused = strict && problems.length > 0

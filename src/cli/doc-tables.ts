@@ -5,6 +5,7 @@ import { type Edition, type HostRow, readEdition } from '../core/policy/catalogu
 import { CLOUDS, type Cloud } from '../core/policy/entry.ts'
 import { knownDestinationsSchema, plainHint } from '../core/policy/hints.ts'
 import { isFailure, REASONS, type Reason, type ReasonSpec, reasonSpec } from '../core/policy/reasons.ts'
+import { isHostFile } from '../io/config/catalogue-files.ts'
 import { readShippedYaml } from '../io/config/read-yaml.ts'
 import { code, markdownTable } from './doc-blocks.ts'
 
@@ -70,9 +71,9 @@ export function addressesTable(): string {
 
 /** Features of an edition with their defaults. */
 export function featuresTable(edition: Edition): string {
-  const rows = Object.entries(edition.features).map(([name, { default: on, summary }]) => [
+  const rows = Object.entries(edition.features).map(([name, { default: on, namedBy, summary }]) => [
     code(name),
-    on ? 'on' : 'off',
+    namedBy === undefined ? (on ? 'on' : 'off') : `on where ${code(`workspace.${namedBy}`)} names something`,
     String(edition.hosts.filter(({ feature }) => feature === name).length),
     summary,
   ])
@@ -84,15 +85,37 @@ export function rowsTable(edition: Edition): string {
   const rows = edition.hosts.map((row) => {
     const [first, ...others] = CLOUDS.map((cloud) => cell(row, cloud))
     return [
-      row.lines.join(', '),
+      row.lines.length > 0 ? row.lines.join(', ') : (row.documents ?? []).join(', '),
       code(`${row.feature}/${row.id}`),
       first ?? '',
       ...others.map((text) => (text === first ? 'the same' : text)),
-      row.ports?.join(', ') ?? '80, 443',
-      row.tenancy,
+      portsOf(row),
+      tenancyOf(row),
     ]
   })
-  return markdownTable(['lines', 'entry', ...CLOUDS, 'ports', 'tenancy'], rows)
+  return markdownTable([edition.documents === undefined ? 'lines' : 'pages', 'entry', ...CLOUDS, 'ports', 'tenancy'], rows)
+}
+
+function portsOf({ ports, protocol, unproxied }: HostRow): string {
+  const shown = ports?.join(', ') ?? '80, 443'
+  return unproxied === undefined ? shown : `${protocol === undefined ? '' : `${protocol} `}${shown}, not carried`
+}
+
+function tenancyOf({ tenancy, narrow }: HostRow): string {
+  return narrow === undefined
+    ? tenancy
+    : `${tenancy}, narrowed by ${narrow.by.map((by) => code(`workspace.${by}`)).join(' and ')}`
+}
+
+/** The pages that an edition's rows stand in, by the name that `entries` shows. */
+export function pagesTable({ documents = {} }: Edition): string {
+  const rows = Object.entries(documents).map(([name, { title, date, page }]) => [
+    code(name),
+    title,
+    date,
+    page.replace(/\.md$/, ''),
+  ])
+  return markdownTable(['page', 'title', 'dated', 'in the documentation repositories'], rows)
 }
 
 function cell(row: HostRow, cloud: Cloud): string {
@@ -128,7 +151,10 @@ function shippedEdition(folder: string): Edition {
     const path = `catalogue/${folder}/${name}`
     return readShippedYaml(readFileSync(new URL(path, CONFIG), 'utf8'), `config/${path}`)
   }
-  const edition = readEdition(yaml('edition.yaml'), yaml('hosts.yaml'))
+  const names = readdirSync(new URL(`catalogue/${folder}/`, CONFIG))
+    .filter(isHostFile)
+    .sort()
+  const edition = readEdition(yaml('edition.yaml'), names.flatMap(yaml))
   if (!edition.ok) throw new Error(`catalogue ${folder}: ${edition.error.join('; ')}`)
   return edition.value
 }

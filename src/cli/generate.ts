@@ -6,7 +6,16 @@ import { z } from '../core/schema.ts'
 import { type CommandIo, EXIT } from './command-io.ts'
 import { type DocBlocks, pageWithBlocks } from './doc-blocks.ts'
 import { configurationPage } from './doc-configuration.ts'
-import { addressesTable, featuresTable, knownDestinationsTable, reasonsTable, rowsTable, shippedEditions } from './doc-tables.ts'
+import { statementsTable } from './doc-statements.ts'
+import {
+  addressesTable,
+  featuresTable,
+  knownDestinationsTable,
+  pagesTable,
+  reasonsTable,
+  rowsTable,
+  shippedEditions,
+} from './doc-tables.ts'
 
 /** `npm run generate`: writes the files that are made from the schemas and tables, or with `--check` says which of them are stale. */
 
@@ -44,7 +53,13 @@ function azureBlocks(): DocBlocks {
     [`features ${edition.id}`, featuresTable(edition)],
     [`rows ${edition.id}`, rowsTable(edition)],
   ])
-  return { ...Object.fromEntries(tables), 'known destinations': knownDestinationsTable() }
+  const statements = shippedEditions()
+    .filter(({ id }) => id === '2021-07-29')
+    .map((edition) => [`statements ${edition.id}`, statementsTable(edition)])
+  const pages = shippedEditions()
+    .filter(({ documents }) => documents !== undefined)
+    .map((edition) => [`pages ${edition.id}`, pagesTable(edition)])
+  return { ...Object.fromEntries([...tables, ...statements, ...pages]), 'known destinations': knownDestinationsTable() }
 }
 
 export function generate({ check = false }: { readonly check?: boolean }, { stdout, stderr }: CommandIo): number {

@@ -8,6 +8,7 @@ import { type CompareOptions, compare } from './compare.ts'
 import type { CredentialsOptions } from './credentials.ts'
 import { type DiffOptions, diff } from './diff.ts'
 import type { DoctorOptions } from './doctor.ts'
+import { type EditionsDiffOptions, type EditionsOptions, editions, editionsDiff } from './editions.ts'
 import { type EntriesOptions, entries } from './entries.ts'
 import { type EnvOptions, env } from './env.ts'
 import { PLACE_NAMES } from './env-places.ts'
@@ -88,6 +89,7 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
     EXAMPLES.entries,
   )
     .option('--group <name>', 'what this client group is allowed and denied', nonEmpty)
+    .option('--risk', 'the riskiest first, with who can receive data there')
     .option('--json', 'print JSON')
     .action(async (options: EntriesOptions) => settle(await entries(options, io)))
   command('suggest', 'say what would let out what audit logs show as refused: YAML for the config file', EXAMPLES.suggest)
@@ -193,6 +195,20 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
     const { listCredentials } = await import('./credentials.ts')
     settle(await listCredentials(options, io))
   })
+  const catalogue = command('editions', 'list the editions of the documented allowlist', EXAMPLES.editions)
+    .option('--json', 'print JSON')
+    .action(async (options: EditionsOptions) => settle(await editions(options, io)))
+  catalogue
+    .command('diff')
+    .description('say what the second edition lists otherwise than the first')
+    .helpOption('-h, --help', 'print this help')
+    .argument('<from>', 'an edition, as in `2021-07-29`')
+    .argument('<to>', 'another one')
+    .option('--cloud <cloud>', 'public, government or china (default: public)', nonEmpty)
+    .option('--json', 'print JSON')
+    .action(async (from: string, to: string, options: EditionsDiffOptions) =>
+      settle(await editionsDiff(from, to, { ...catalogue.opts(), ...options }, io)),
+    )
   const ca = program.command('ca').description('the CA of TLS inspection').helpOption('-h, --help', 'print this help')
   ca.addHelpText('after', examples(EXAMPLES.ca))
   ca.command('init')
@@ -243,7 +259,12 @@ const EXAMPLES = {
   ],
   entries: [
     ['sallyport entries | less -S', ''],
+    ['sallyport entries --risk', 'what lets data out to others, first'],
     ["sallyport entries --json | jq -r '.[].patterns[].host'", ''],
+  ],
+  editions: [
+    ['sallyport editions', ''],
+    ['sallyport editions diff 2021-07-29 2026-03-19 --cloud government', ''],
   ],
   env: [
     ['eval "$(sallyport env --for shell --proxy http://10.0.0.4:3128)"', ''],

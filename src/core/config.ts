@@ -24,7 +24,11 @@ export type RelaySetting = (typeof RELAY_SETTINGS)[number]
 
 export const configSchema = z.strictObject({
   cloud: z.enum(CLOUDS).default('public').describe('the Azure cloud the workspace is in'),
-  editions: z.array(z.string()).min(1).default(['2021-07-29']).describe('editions of the documented allowlist, by date'),
+  editions: z
+    .array(z.string())
+    .min(1)
+    .default(['2021-07-29', '2026-03-19'])
+    .describe('editions of the documented allowlist, by date; what any of them lists is listed'),
   features: z.record(z.string(), z.boolean()).default({}).describe('groups of documented hosts, switched on or off by name'),
   workspace,
   mode: z.enum(MODES).default('enforce').describe('`report` lets would-be denials through, logged and counted'),

@@ -76,7 +76,9 @@ describe('sallyport explain', () => {
     const { stdout } = await explain('files.pythonhosted.org:443')
     expect(stdout).toMatch(/^ {2}reason +host_not_listed: the host is not on the allowlist$/m)
     expect(stdout).toMatch(/^ {2}hint +feature `python-files` is off; /m)
-    expect(stdout).toMatch(/^ {2}policy +\S+gateway\.yaml: cloud public, 2021-07-29, mode enforce, hash [0-9a-f]{12}$/m)
+    expect(stdout).toMatch(
+      /^ {2}policy +\S+gateway\.yaml: cloud public, 2021-07-29 and 2026-03-19, mode enforce, hash [0-9a-f]{12}$/m,
+    )
   })
 
   it('says where an entry comes from: the lines of the document, or the line of the rule', async () => {

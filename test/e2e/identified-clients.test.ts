@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ProxyAgent, request } from 'undici'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { waitFor } from '../support/gateway.ts'
 import { HttpOrigin } from '../support/http-origin.ts'
 import { OpensslCa } from '../support/openssl-ca.ts'
@@ -37,6 +37,9 @@ connection.request('GET', url)
 answer = connection.getresponse()
 print(answer.status, answer.read().decode(), end='')
 `
+
+// Files are looked at every 10 s where the system tells of no change.
+vi.setConfig({ testTimeout: 60_000 })
 
 describeWith(['curl', 'git', 'openssl', 'python3'], () => {
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-identified-'))
@@ -299,6 +302,7 @@ ${policy()}`
       await waitFor(
         async () => ((await curl(...as(gone), 'https://corp.example/hello')).code === 0 ? undefined : true),
         'the revocation',
+        30_000,
       )
       await gateway.audit({ reason: 'client_not_allowed' })
       for (let turn = 0; turn < 6; turn++) expect((await curl(...as(gone), 'https://corp.example/hello')).code).not.toBe(0)
@@ -313,10 +317,14 @@ ${policy()}`
     it('hands out settings that say https', async () => {
       const at = `https://localhost:${gateway.port('proxy')}`
       writeFileSync(gateway.configFile, `${readFileSync(gateway.configFile, 'utf8')}clients: { files: [proxy.pac, env.sh] }\n`)
-      await waitFor(async () => {
-        const { stdout } = await run('curl', ['-sS', '--noproxy', '*', '--cacert', ca.certificateFile, `${at}/env.sh`])
-        return stdout.includes(`export https_proxy=${at}\n`) || undefined
-      }, 'env.sh')
+      await waitFor(
+        async () => {
+          const { stdout } = await run('curl', ['-sS', '--noproxy', '*', '--cacert', ca.certificateFile, `${at}/env.sh`])
+          return stdout.includes(`export https_proxy=${at}\n`) || undefined
+        },
+        'env.sh',
+        30_000,
+      )
     })
   })
 })

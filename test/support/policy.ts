@@ -9,6 +9,7 @@ import { type KnownDestination, knownDestinationsSchema } from '../../src/core/p
 import type { Policy } from '../../src/core/policy/policy.ts'
 import type { Problem } from '../../src/core/problem.ts'
 import type { Result } from '../../src/core/result.ts'
+import { isHostFile } from '../../src/io/config/catalogue-files.ts'
 import { digest } from '../../src/io/config/digest.ts'
 
 /** A policy from the text of a config file or the object in it, with the shipped catalogue. Throws what is wrong with either. */
@@ -73,7 +74,11 @@ function shipped(path: string): unknown {
 }
 
 function shippedEdition(id: string): Edition {
-  return unwrap(readEdition(shipped(`catalogue/${id}/edition.yaml`), shipped(`catalogue/${id}/hosts.yaml`)))
+  const names = readdirSync(new URL(`catalogue/${id}/`, CONFIG))
+    .filter(isHostFile)
+    .sort()
+  const hosts = names.flatMap((name) => shipped(`catalogue/${id}/${name}`))
+  return unwrap(readEdition(shipped(`catalogue/${id}/edition.yaml`), hosts))
 }
 
 /** Every edition that is shipped, oldest first. */

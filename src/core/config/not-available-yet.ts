@@ -8,9 +8,4 @@ export const NOT_AVAILABLE_YET: readonly string[] = [
   'listen.*.tls',
   'listen.transparent',
   'rules.*.serviceTags',
-  'workspace.aksClusters',
-  'workspace.federationHosts',
-  'workspace.id',
-  'workspace.keyVaults',
-  'workspace.managedStorage',
 ]

@@ -27,9 +27,26 @@ export interface ExportRule {
 
 /** Every pattern of the entries with that action, split where its ports carry different protocols. Rules in report mode refuse nothing. */
 export function rulesOf(policy: Policy, action: Entry['action']): ExportRule[] {
-  return policy.entries
+  const rules = policy.entries
     .filter((entry) => entry.action === action && entry.mode !== 'report')
     .flatMap((entry) => entry.patterns.flatMap((pattern) => split(entry, pattern)))
+  return withoutRepeats(rules)
+}
+
+/** What a later edition lists again: other firewalls gain nothing from a second rule, and some count them. */
+function withoutRepeats(rules: readonly ExportRule[]): ExportRule[] {
+  const told = new Map<string, { readonly edition: string; readonly ports: Set<number> }[]>()
+  return rules.filter(({ entry, pattern, protocol, ports }) => {
+    const { source, destinations } = entry
+    if (source === undefined || ports === 'any' || pattern.host.kind === 'network') return true
+    const { paths, methods, inspect } = pattern
+    const conditions = [paths?.map(({ text }) => text), methods, inspect, destinations?.cidrs.map(({ text }) => text)]
+    const key = JSON.stringify([formatHostPattern(pattern.host), protocol, conditions])
+    const earlier = told.get(key) ?? []
+    if (earlier.some((one) => one.edition !== source.edition && ports.every((port) => one.ports.has(port)))) return false
+    told.set(key, [...earlier, { edition: source.edition, ports: new Set(ports) }])
+    return true
+  })
 }
 
 function split(entry: Entry, pattern: Pattern): ExportRule[] {

@@ -62,6 +62,6 @@ function row(entry: Entry, { host, ports, protocol, paths, methods }: Pattern): 
     paths?.map(({ text }) => text).join(' ') ?? '',
     methods?.join(' ') ?? '',
     entry.purpose ?? '',
-    source === undefined ? '' : `${source.edition} ${source.lines.join(' ')}`.trim(),
+    source === undefined ? '' : `${source.edition} ${[...source.lines, ...(source.documents ?? [])].join(' ')}`.trim(),
   ]
 }

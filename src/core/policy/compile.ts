@@ -2,9 +2,10 @@ import type { Config, Rule } from '../config.ts'
 import { AddressRanges } from '../names/address-ranges.ts'
 import { CidrSet } from '../names/cidr.ts'
 import type { Hostname } from '../names/hostname.ts'
-import { type Problem, warning } from '../problem.ts'
+import type { Problem } from '../problem.ts'
 import { err, ok, type Result } from '../result.ts'
-import { type Edition, type ResolvedRow, resolveRows, toEntry, WORKSPACE_SETTINGS } from './catalogue.ts'
+import { type Edition, type ResolvedRow, resolveRows, toEntry, type Unproxied } from './catalogue.ts'
+import { catalogueNotes } from './catalogue-notes.ts'
 import type { ClientGroup } from './client-group.ts'
 import { compileGroups } from './compile-groups.ts'
 import { configProblems } from './config-problems.ts'
@@ -14,6 +15,8 @@ import { type KnownDestination, WORKSPACE_FEATURES } from './hints.ts'
 import type { TargetPattern } from './host-pattern.ts'
 import { HostTree } from './host-tree.ts'
 import { lintEntries } from './lint.ts'
+import { idleParameters, missingParameters, wideFeatures } from './lint-catalogue.ts'
+import { managedStorageProblems } from './managed-storage.ts'
 import type { Match, Pin, Policy } from './policy.ts'
 import { knownTree, unlistedTree } from './unlisted.ts'
 
@@ -29,6 +32,10 @@ export interface PolicySources {
 export interface CompiledPolicy {
   readonly policy: Policy
   readonly warnings: readonly Problem[]
+  /** What is documented, on, and not carried by the gateway. */
+  readonly unproxied: readonly Unproxied[]
+  /** What one ought to know of the documented entries that are on, and need not change. */
+  readonly notes: readonly string[]
 }
 
 /** Turns config and catalogue into the policy, or lists everything that is wrong with them. */
@@ -69,10 +76,18 @@ export function compilePolicy(sources: PolicySources): Result<CompiledPolicy, re
   })
   const hash = sources.digest(fingerprint(config, entries, groups))
   const policy = { ...top, hash, groups: groups.map((group) => ({ ...group, policy: { ...group.policy, hash } })) }
-  const missing = missingParameters(
-    rows.filter((row) => on.includes(row) || groups.some(({ isOn }) => isOn(row.edition, row.row.feature))),
-  )
-  return ok({ policy, warnings: [...problems, ...missing, ...lintEntries(policy, config)] })
+  /** On at the top or for a group. */
+  const anywhere = rows.filter((row) => on.includes(row) || groups.some((group) => group.isOn(row.edition, row.row.feature)))
+  const unproxied = on.flatMap((row) => row.unproxied ?? [])
+  const warnings = [
+    ...problems,
+    ...missingParameters(anywhere),
+    ...idleParameters(config, anywhere, sources.editions),
+    ...managedStorageProblems(config, (feature) => editions.some(({ id }) => isOn(id, feature))),
+    ...wideFeatures(config, editions, entries),
+    ...lintEntries(policy, config),
+  ]
+  return ok({ policy, warnings, unproxied, notes: catalogueNotes(policy, sources.editions, unproxied) })
 }
 
 /**
@@ -131,17 +146,6 @@ function catalogueEntry(row: ResolvedRow, config: Config): Entry {
   const { privateEndpoints } = config.workspace
   if (privateEndpoints.isEmpty || !WORKSPACE_FEATURES.includes(row.row.feature)) return entry
   return { ...entry, destinations: privateEndpoints }
-}
-
-/** One warning a setting, with the documented hosts that are not allowed without it. */
-function missingParameters(rows: readonly ResolvedRow[]): Problem[] {
-  return WORKSPACE_SETTINGS.flatMap((setting) => {
-    const hosts = new Set(
-      rows.flatMap(({ waiting }) => waiting.filter((host) => host.setting === setting).map(({ host }) => host)),
-    )
-    if (hosts.size === 0) return []
-    return [warning(['workspace', setting], `not allowed until \`workspace.${setting}\` names one: ${[...hosts].join(', ')}`)]
-  })
 }
 
 function fingerprint(config: Config, entries: readonly Entry[], groups: readonly ClientGroup[]): string {

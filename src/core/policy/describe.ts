@@ -4,14 +4,15 @@ import { formatHostPattern } from './host-pattern.ts'
 
 /** An entry as plain JSON, for programs: the same in `entries --json`, `explain --json` and the admin API. */
 export function describeEntry(entry: Entry) {
-  const { id, origin, action, feature, tenancy, purpose, condition, documented, documentedProtocol, source, mode, quiet } = entry
+  const { id, origin, action, feature, tenancy, purpose, condition, documented, documentedProtocol, note, source, mode, quiet } =
+    entry
   const { expires, owner, ticket } = entry
   return {
     id,
     origin,
     action,
     ...(quiet === undefined ? {} : { quiet }),
-    ...optional({ mode, feature, tenancy, purpose, condition, documented, documentedProtocol, expires, owner, ticket }),
+    ...optional({ mode, feature, tenancy, purpose, condition, documented, documentedProtocol, note, expires, owner, ticket }),
     ...(source === undefined ? {} : { source }),
     patterns: entry.patterns.map(({ host, ports, protocol, paths, methods, inspect }) => ({
       host: formatHostPattern(host),

@@ -45,8 +45,10 @@ export interface Entry {
   readonly documentedProtocol?: string
   /** The document's own spelling where it differs from the patterns. */
   readonly documented?: string
-  /** Where the row stands in its document; for a rule, nothing. */
-  readonly source?: { readonly edition: string; readonly lines: readonly number[] }
+  /** Our own remark on a catalogue row. */
+  readonly note?: string
+  /** Where the row stands: lines of the edition's document, or names of its pages; for a rule, nothing. */
+  readonly source?: { readonly edition: string; readonly lines: readonly number[]; readonly documents?: readonly string[] }
   /** Ranges outside the public internet that its hosts may resolve into. */
   readonly destinations?: CidrSet
   /** Of a deny rule: it is only reported, not enforced. */

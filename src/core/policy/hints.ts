@@ -5,9 +5,10 @@ import { z } from '../schema.ts'
 import type { WorkspaceSetting } from './catalogue.ts'
 import type { EgressRequest } from './decide.ts'
 import type { Denial } from './enforce.ts'
-import { type Cloud, DEFAULT_PORTS, type Entry, isConstrained, type Pattern, portMatches } from './entry.ts'
+import { type Cloud, DEFAULT_PORTS, type Entry, isConstrained, type Pattern } from './entry.ts'
 import { formatHostPattern } from './host-pattern.ts'
 import type { Policy } from './policy.ts'
+import { unlistedHint } from './unlisted-hint.ts'
 import type { AddressRefusal } from './vet.ts'
 
 export const REMEDIES = [
@@ -37,14 +38,24 @@ export interface Unlisted {
   readonly entry: Entry
   readonly pattern: Pattern
   readonly remedy:
-    | { readonly kind: 'feature'; readonly feature: string }
+    | {
+        readonly kind: 'feature'
+        readonly feature: string
+        /** The edition has it on: the operator switched it off, and nothing wide is opened by taking that back. */
+        readonly standard: boolean
+      }
     | {
         readonly kind: 'workspace'
-        /** For each leading label of the host, from the left: where it is named, and what is named there already. */
+        /** For each label right before the suffix, in order: where it is named, and what is named there already. */
         readonly parameters: readonly { readonly setting: WorkspaceSetting; readonly named: readonly string[] }[]
       }
     | { readonly kind: 'cloud'; readonly cloud: Cloud }
-    | { readonly kind: 'edition'; readonly edition: string }
+    | {
+        readonly kind: 'edition'
+        readonly edition: string
+        /** The feature that would have to be switched on as well. */
+        readonly feature?: string
+      }
 }
 
 export const knownDestinationsSchema = z.array(
@@ -63,7 +74,7 @@ export type KnownDestination = z.output<typeof knownDestinationsSchema>[number]
 export const NO_PROXY_LINE = 'NO_PROXY=169.254.169.254,168.63.129.16,localhost,127.0.0.1'
 
 /** Features whose hosts belong to the workspace and may resolve into its private endpoints. */
-export const WORKSPACE_FEATURES: readonly string[] = ['studio', 'compute', 'storage', 'container-registry']
+export const WORKSPACE_FEATURES: readonly string[] = ['studio', 'compute', 'storage', 'container-registry', 'key-vault']
 
 /** Says what would allow the request. Undefined where saying so would help nobody but an intruder. */
 export function hintFor(policy: Policy, request: EgressRequest, denial: Denial, refusal?: AddressRefusal): Hint | undefined {
@@ -71,7 +82,7 @@ export function hintFor(policy: Policy, request: EgressRequest, denial: Denial, 
   if (isPlatform(host) || refusal?.kind === 'platform') return platformHint()
   switch (denial.reason) {
     case 'host_not_listed':
-      return unlistedHint(policy, host, port)
+      return unlistedHint(policy, request, knownHint(policy, host, port)) ?? ruleHint(policy, host, port)
     case 'port_not_listed':
       return knownHint(policy, host, port) ?? portHint(host, port, denial.entry)
     case 'path_not_listed':
@@ -109,60 +120,8 @@ function certificateHint({ host, port }: EgressRequest, { reason, detail }: Deni
   }
 }
 
-/** The smallest change first: a switch, a name, another edition. Another cloud is no change one makes, but says why. */
-function unlistedHint(policy: Policy, host: Host, port: number): Hint {
-  const candidates = policy.unlisted.find(host).filter(({ pattern }) => portMatches(pattern, port))
-  const known = knownHint(policy, host, port)
-  for (const kind of ['feature', 'workspace', 'edition', 'cloud'] as const) {
-    // A known destination that should not be opened is not offered with another cloud's or edition's list either.
-    if (known?.remedy.kind === 'none' && (kind === 'edition' || kind === 'cloud')) continue
-    for (const { remedy } of candidates) {
-      const hint = remedy.kind === kind ? remedyHint(remedy, policy, host) : undefined
-      if (hint !== undefined) return withKnown(hint, known)
-    }
-  }
-  return known ?? { text: `to allow it, add ${ruleLine(host, port, policy.group)}`, remedy: { kind: 'rule', name: 'rule' } }
-}
-
-function remedyHint(remedy: Unlisted['remedy'], policy: Policy, host: Host): Hint | undefined {
-  switch (remedy.kind) {
-    case 'feature': {
-      const { kind, feature } = remedy
-      return {
-        text: `feature \`${feature}\` is off; switch it on with \`${inGroup(policy, `features: { ${feature}: true }`)}\``,
-        remedy: { kind, name: feature },
-      }
-    }
-    case 'workspace': {
-      const labels = host.text.split('.')
-      const at = remedy.parameters.findIndex(({ named }, index) => !named.includes(labels[index] ?? ''))
-      const missing = remedy.parameters[at]
-      if (missing === undefined) return undefined
-      return {
-        text: `if it is yours, add \`${labels[at]}\` to \`workspace.${missing.setting}\``,
-        remedy: { kind: remedy.kind, name: missing.setting },
-      }
-    }
-    case 'edition':
-      return {
-        text: `edition ${remedy.edition} lists it; add it to \`editions\``,
-        remedy: { kind: remedy.kind, name: remedy.edition },
-      }
-    case 'cloud':
-      return {
-        text: `listed for \`cloud: ${remedy.cloud}\`, and this gateway serves \`cloud: ${policy.cloud}\``,
-        remedy: { kind: remedy.kind, name: remedy.cloud },
-      }
-  }
-}
-
-/** A setting as it stands in the config for the clients that the policy is for. */
-function inGroup({ group }: Policy, setting: string): string {
-  return group === undefined ? setting : `groups: { ${group}: { ${setting} } }`
-}
-
-function withKnown(hint: Hint, known: Hint | undefined): Hint {
-  return known === undefined ? hint : { ...hint, text: `${hint.text}; ${known.text}` }
+function ruleHint(policy: Policy, host: Host, port: number): Hint {
+  return { text: `to allow it, add ${ruleLine(host, port, policy.group)}`, remedy: { kind: 'rule', name: 'rule' } }
 }
 
 function knownHint(policy: Policy, host: Host, port: number): Hint | undefined {
@@ -250,8 +209,6 @@ export function plainHint({ reason }: Pick<Denial, 'reason'>): Hint | undefined 
 }
 
 const PLAIN_HINTS: { readonly [R in Denial['reason']]?: string } = {
-  credentials_required:
-    'send a user and a password of `credentials.file`, as in `http://USER:PASSWORD@GATEWAY:3128`; `sallyport credentials add USER` makes one',
   not_a_proxy_request: 'send CONNECT or an absolute http:// URL, as in `curl --proxy http://GATEWAY:3128 URL`',
   scheme_not_supported:
     'https goes through CONNECT: point HTTPS_PROXY at http://GATEWAY:3128; gRPC needs a host whose tunnel is relayed: a rule without `paths`, `methods` and `inspect`',

@@ -12,12 +12,13 @@ import { everyPolicy, type Policy } from './policy.ts'
 
 /** What is valid and still not what one would expect. */
 export function lintEntries(policy: Policy, config: Config): Problem[] {
-  const found = everyPolicy(policy).flatMap((one) =>
-    one.entries.flatMap((entry) => {
+  const found = everyPolicy(policy).flatMap((one) => {
+    const unseen = new Set<string>()
+    return one.entries.flatMap((entry) => {
       const path = placeOf(entry, config)
-      return [...lintProtocol(entry, path), ...lintPaths(one, entry, path), ...lintNetworks(one, entry, path)]
-    }),
-  )
+      return [...lintProtocol(entry, path, unseen), ...lintPaths(one, entry, path), ...lintNetworks(one, entry, path)]
+    })
+  })
   // What holds for several groups is said once.
   return [...new Map(found.map((one) => [`${one.path.join('.')} ${one.message}`, one])).values()]
 }
@@ -27,7 +28,11 @@ function placeOf(entry: Entry, config: Config): (string | number)[] {
   return ['rules', config.rules.findIndex(({ name }) => `rule/${name}` === entry.id)]
 }
 
-function lintProtocol(entry: Entry, path: (string | number)[]): Problem[] {
+/** @param told hosts and ports that were warned of: two editions may list the same */
+function lintProtocol(entry: Entry, path: (string | number)[], told: Set<string>): Problem[] {
+  const key = entry.patterns.flatMap((pattern) => (pattern.protocol === 'any' ? [unseenKey(pattern)] : [])).join(' ')
+  if (entry.origin === 'catalogue' && told.has(key)) return []
+  told.add(key)
   const ports = new Set<string | number>(
     entry.patterns.flatMap(({ protocol, ports }): readonly (string | number)[] =>
       protocol !== 'any' ? [] : ports === 'any' ? ['*'] : ports,
@@ -40,6 +45,10 @@ function lintProtocol(entry: Entry, path: (string | number)[]): Problem[] {
       `\`${entry.id}\` relays ${ports.size === 1 ? 'port' : 'ports'} ${[...ports].join(', ')} unseen: such a tunnel can carry any name and any protocol`,
     ),
   ]
+}
+
+function unseenKey({ host, ports }: Pattern): string {
+  return `${formatHostPattern(host)}:${ports === 'any' ? '*' : ports.toSorted((a, b) => a - b).join(',')}`
 }
 
 /** A path entry beside an allow for the whole host decides nothing. */

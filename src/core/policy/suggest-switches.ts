@@ -47,7 +47,8 @@ function switchesFor(policy: Policy, destination: DeniedDestination): readonly S
   if (remedy === 'none' || remedy === 'forward' || remedy === 'no_proxy') return []
   const candidates = candidatesAt(policy, destination)
   for (const { remedy } of candidates) {
-    if (remedy.kind === 'feature' && !TELEMETRY_FEATURES.includes(remedy.feature))
+    // What is off by default opens more than these destinations: a rule for each is smaller.
+    if (remedy.kind === 'feature' && remedy.standard && !TELEMETRY_FEATURES.includes(remedy.feature))
       return [{ kind: 'feature', feature: remedy.feature }]
   }
   for (const candidate of candidates) {
@@ -66,6 +67,8 @@ function missingNames({ pattern, remedy }: Unlisted, { host }: DeniedDestination
   const names: Switch[] = []
   for (const [index, { setting, named }] of remedy.parameters.entries()) {
     const name = labels[index] ?? ''
+    // A workspace has one id, and who signs in elsewhere is not told by a log.
+    if (setting === 'id' || setting === 'federationHosts') return []
     if (!(setting === 'regions' ? REGION_NAME : RESOURCE_NAME).test(name)) return []
     if (!named.includes(name)) names.push({ kind: 'name', setting, name })
   }

@@ -1,7 +1,15 @@
 import type { Config } from '../config.ts'
-import { type Edition, otherClouds, parameterPattern, type ResolvedRow, resolveRows, toEntry } from './catalogue.ts'
+import {
+  type Edition,
+  otherClouds,
+  parameterPattern,
+  type ResolvedRow,
+  resolveRows,
+  toEntry,
+  type WorkspaceSetting,
+} from './catalogue.ts'
 import { DEFAULT_PORTS, type Pattern } from './entry.ts'
-import type { FeatureSwitch } from './features.ts'
+import { type FeatureSwitch, featureSwitch } from './features.ts'
 import type { KnownDestination, Unlisted } from './hints.ts'
 import { parseHostPattern } from './host-pattern.ts'
 import { HostTree } from './host-tree.ts'
@@ -19,21 +27,39 @@ export function unlistedTree(config: Config, editions: readonly Edition[], isOn:
   for (const edition of editions) {
     const inForce = config.editions.includes(edition.id)
     const rows = resolveRows(edition, config.cloud, names)
-    if (!inForce) add(rows, () => ({ kind: 'edition', edition: edition.id }))
-    else {
+    if (!inForce) {
+      const wouldBeOn = featureSwitch(config, [edition])
+      add(rows, ({ row: { feature } }) => ({
+        kind: 'edition',
+        edition: edition.id,
+        ...(wouldBeOn(edition.id, feature) ? {} : { feature }),
+      }))
+    } else {
       const off = rows.filter(({ row }) => !isOn(edition.id, row.feature))
-      add(off, ({ row }) => ({ kind: 'feature', feature: row.feature }))
-      for (const row of rows) addParameters(tree, row, config)
+      add(off, ({ row: { feature } }) => ({ kind: 'feature', feature, standard: edition.features[feature]?.default ?? false }))
+      for (const row of rows) {
+        const { default: standard, namedBy } = edition.features[row.row.feature] ?? {}
+        const isReachable = standard === true || isOn(edition.id, row.row.feature)
+        addParameters(tree, row, config, (settings) => isReachable || settings.some((setting) => setting === namedBy))
+      }
     }
     for (const cloud of otherClouds(config.cloud)) add(resolveRows(edition, cloud, names), () => ({ kind: 'cloud', cloud }))
   }
   return tree
 }
 
-function addParameters(tree: HostTree<Unlisted>, row: ResolvedRow, config: Config): void {
-  for (const host of row.row.hosts[config.cloud]) {
+/** Of a row that can be narrowed too: the name of one more vault is a smaller change than every customer's. */
+function addParameters(
+  tree: HostTree<Unlisted>,
+  row: ResolvedRow,
+  config: Config,
+  /** Whether a name there is the change to make: a scenario that is off is not opened by naming what it narrows. */
+  helps: (settings: readonly WorkspaceSetting[]) => boolean,
+): void {
+  if (row.row.unproxied !== undefined) return
+  for (const host of [...row.row.hosts[config.cloud], ...(row.row.narrow?.hosts[config.cloud] ?? [])]) {
     const parameter = parameterPattern(host)
-    if (parameter === undefined) continue
+    if (parameter === undefined || !helps(parameter.settings)) continue
     const pattern: Pattern = { host: parameter.host, ports: row.row.ports ?? DEFAULT_PORTS }
     const parameters = parameter.settings.map((setting) => ({ setting, named: config.workspace[setting] }))
     tree.insert(parameter.host, { entry: toEntry(row, config.cloud), pattern, remedy: { kind: 'workspace', parameters } })

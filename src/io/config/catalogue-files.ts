@@ -21,14 +21,17 @@ export async function readCatalogue(): Promise<Catalogue> {
 }
 
 async function readShippedEdition(folder: string): Promise<Edition> {
-  const [head, hosts] = await Promise.all([
-    shipped(`catalogue/${folder}/edition.yaml`),
-    shipped(`catalogue/${folder}/hosts.yaml`),
-  ])
-  const edition = readEdition(head, hosts)
+  const names = (await readdir(new URL(`catalogue/${folder}/`, SHIPPED))).filter(isHostFile).sort()
+  const [head, ...hosts] = await Promise.all(['edition.yaml', ...names].map((name) => shipped(`catalogue/${folder}/${name}`)))
+  const edition = readEdition(head, hosts.flat())
   if (!edition.ok) throw new Error(`catalogue ${folder}: ${edition.error.join('; ')}`)
   if (edition.value.id !== folder) throw new Error(`catalogue ${folder}: edition.yaml says \`${edition.value.id}\``)
   return edition.value
+}
+
+/** `hosts.yaml`, and what stands beside it for its length or its source: `hosts-aks.yaml`. */
+export function isHostFile(name: string): boolean {
+  return /^hosts(?:-[a-z]+)?\.yaml$/.test(name)
 }
 
 async function readKnownDestinations(): Promise<readonly KnownDestination[]> {

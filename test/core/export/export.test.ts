@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { azureFirewallRules } from '../../../src/core/export/azure-firewall.ts'
-import { overlap, usualHosts } from '../../../src/core/export/export-rule.ts'
+import { overlap, rulesOf, usualHosts } from '../../../src/core/export/export-rule.ts'
 import { EXPORT_TARGETS } from '../../../src/core/export/targets.ts'
-import { parseHostPattern } from '../../../src/core/policy/host-pattern.ts'
+import { formatHostPattern, parseHostPattern } from '../../../src/core/policy/host-pattern.ts'
 import type { FirewallPolicyFilterRuleCollection } from '../../support/arm-network.ts'
 import { configFrom, policyFrom, policyOf, unwrap } from '../../support/policy.ts'
 
@@ -53,6 +53,40 @@ describe('an export', () => {
       expect(target(policyOf(RULES), OPTIONS).text).toBe(target(policyOf(RULES), OPTIONS).text)
     })
   }
+})
+
+describe('what a later edition lists again', () => {
+  const workspace = { regions: ['eastus2'], storageAccounts: ['mystore'], containerRegistries: ['myregistry'] }
+  const rules = rulesOf(policyFrom({ workspace }), 'allow').map(({ entry, pattern, ports }) => ({
+    id: entry.id,
+    edition: entry.source?.edition,
+    host: pattern.host.kind === 'network' ? '' : formatHostPattern(pattern.host),
+    ports: ports === 'any' ? ['*'] : ports,
+  }))
+  const editionsOf = (host: string) => rules.filter((rule) => rule.host === host).map(({ edition }) => edition)
+
+  it('is exported once', () => {
+    expect(new Set(editionsOf('pypi.org'))).toEqual(new Set(['2021-07-29']))
+    expect(new Set(editionsOf('management.azure.com'))).toEqual(new Set(['2021-07-29']))
+    expect(new Set(editionsOf('mystore.blob.core.windows.net'))).toEqual(new Set(['2021-07-29']))
+  })
+
+  it('and what only it lists is there', () => {
+    expect(editionsOf('*.data.mcr.microsoft.com')).toEqual(['2026-03-19'])
+    expect(editionsOf('*.pytorch.org')).toEqual(['2026-03-19', '2026-03-19'])
+  })
+
+  it('covers every host and port that the policy lets out', () => {
+    const policy = policyFrom({ workspace })
+    for (const { id, patterns } of policy.entries)
+      for (const { host, ports } of patterns) {
+        if (host.kind === 'network' || ports === 'any') continue
+        for (const port of ports) {
+          const found = rules.some((rule) => rule.host === formatHostPattern(host) && rule.ports.some((one) => one === port))
+          expect(found, `${id} ${formatHostPattern(host)}:${port}`).toBe(true)
+        }
+      }
+  })
 })
 
 describe('rule collections of Azure Firewall', () => {

@@ -146,15 +146,19 @@ describe('a warning', () => {
     expect(found.map((problem) => problem.split(':')[0])).toEqual([
       'warning workspace.storageAccounts',
       'warning workspace.containerRegistries',
+      'warning workspace.regions',
+      'warning workspace.managedStorage',
     ])
     expect(found[0]).toContain('not allowed until `workspace.storageAccounts` names one: <storageAccount>.')
     expect(found[1]).toContain('<containerRegistry>.azurecr.io')
-    expect(problems({ workspace: NAMED }).filter((problem) => problem.includes(' workspace'))).toEqual([])
+    expect(found[2]).toContain('*.<region>.batch.azure.com, *.<region>.service.batch.azure.com')
+    const workspace = { ...NAMED, managedStorage: 'service-endpoint' }
+    expect(problems({ workspace }).filter((problem) => problem.includes(' workspace'))).toEqual([])
   })
 
   it('names the region where only that is missing', () => {
-    const found = problems({ workspace: { ...NAMED, regions: [] } }).filter((problem) => problem.includes(' workspace'))
-    expect(found).toEqual([
+    const found = problems({ editions: ['2021-07-29'], workspace: { ...NAMED, regions: [] } })
+    expect(found.filter((problem) => problem.includes('workspace.regions'))).toEqual([
       'warning workspace.regions: not allowed until `workspace.regions` names one: <containerRegistry>.<region>.data.azurecr.io',
     ])
   })

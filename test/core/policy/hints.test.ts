@@ -120,15 +120,22 @@ describe('the hint says what would allow it:', () => {
     if (old === undefined) throw new Error('no edition is shipped')
     const hosts = { public: ['new.example.com'], government: ['ml.azure.us'], china: [] }
     const row = { id: 'new', feature: 'new', purpose: 'new', hosts, tenancy: 'any' as const, lines: [1] }
-    const newer = { ...old, id: '2026-01-01', features: { new: { default: true, summary: 'new' } }, hosts: [row] }
-    const compiled = compilePolicy({
-      config: configFrom({}),
-      editions: [old, newer],
-      known: [],
-      digest: (text) => text.slice(0, 9),
-    })
-    expect(hintOf(unwrap(compiled).policy, 'new.example.com:443')).toEqual({
+    const hintWith = (on: boolean, features = {}) => {
+      const newer = { ...old, id: '2026-01-01', features: { new: { default: on, summary: 'new' } }, hosts: [row] }
+      const compiled = compilePolicy({
+        config: { ...configFrom({ editions: [old.id] }), features },
+        editions: [old, newer],
+        known: [],
+        digest: (text) => text.slice(0, 9),
+      })
+      return hintOf(unwrap(compiled).policy, 'new.example.com:443')
+    }
+    expect(hintWith(true)).toEqual({
       text: 'edition 2026-01-01 lists it; add it to `editions`',
+      remedy: { kind: 'edition', name: '2026-01-01' },
+    })
+    expect(hintWith(false)).toEqual({
+      text: 'edition 2026-01-01 lists it in feature `new`, which is off; add it to `editions` with `features: { new: true }`',
       remedy: { kind: 'edition', name: '2026-01-01' },
     })
   })

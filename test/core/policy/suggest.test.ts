@@ -328,7 +328,7 @@ describe('each of the twenty failures', () => {
   const HARD = ['forward', 'no_proxy', 'cloud']
   for (const { failure, target, cloud, features = {}, expectRemedy = '' } of FAILURES)
     it(`${failure}: ${target} has a change, or a reason why there is none`, () => {
-      const suggestion = suggestFor([target], { cloud, features })
+      const suggestion = suggestFor([target], { cloud, features, editions: ['2021-07-29'] })
       const changes = shown(suggestion)
       expect(changes.length + suggestion.left.length).toBeGreaterThan(0)
       if (HARD.includes(expectRemedy)) expect(changes).toEqual([])

@@ -44,7 +44,12 @@ destinations: { pin: { echo.test: "127.0.0.1:${origin.port}" } }
         metrics: `127.0.0.1:${gateway.metricsPort}`,
         admin: `127.0.0.1:${gateway.adminPort}`,
       },
-      policy: { mode: 'enforce', cloud: 'public', editions: ['2021-07-29'], hash: expect.stringMatching(/^[0-9a-f]{12}$/) },
+      policy: {
+        mode: 'enforce',
+        cloud: 'public',
+        editions: ['2021-07-29', '2026-03-19'],
+        hash: expect.stringMatching(/^[0-9a-f]{12}$/),
+      },
       tunnels: { open: 1, limit: 20_000 },
     })
     expect(Date.parse(body.startedAt)).toBeLessThanOrEqual(Date.now())
