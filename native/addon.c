@@ -17,6 +17,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <sys/resource.h>
 
 #include "values.h"
 
@@ -327,9 +328,23 @@ static napi_value create_relay(napi_env env, napi_callback_info info) {
   return ok ? object : NULL;
 }
 
+/*
+ * forbidCoreDumps(): 0 or a negative errno. Core dumps hold keys, tokens and what clients sent. The kernel takes a limit of 1 for none,
+ * also where dumps go to a pipe, which a limit of 0 does not keep it from (fs/coredump.c). Nobody can raise it again.
+ */
+static napi_value forbid_core_dumps(napi_env env, napi_callback_info info) {
+  (void)info;
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_CORE, &limit) != 0) return number(env, -errno);
+  if (limit.rlim_max > 1) limit.rlim_max = 1;
+  limit.rlim_cur = limit.rlim_max;
+  return number(env, setrlimit(RLIMIT_CORE, &limit) == 0 ? 0 : -errno);
+}
+
 NAPI_MODULE_INIT() {
   add_method(env, exports, "createRelay", create_relay, NULL);
   add_method(env, exports, "originalDestination", original_destination, NULL);
+  add_method(env, exports, "forbidCoreDumps", forbid_core_dumps, NULL);
   napi_set_named_property(env, exports, "abi", number(env, ABI));
   return exports;
 }

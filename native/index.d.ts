@@ -151,6 +151,13 @@ export interface RelayAddon {
    */
   createRelay(options: RelayOptions, onEnded: (records: EndedRecords) => void): Relay
   /**
+   * The process, and those it starts, leave no core dump from here on: none in a file, none to a pipe. Cannot be undone. Absent in a
+   * binary that was built before there was this.
+   *
+   * @returns 0 or a negative errno
+   */
+  forbidCoreDumps?(): number
+  /**
    * Where a connection that netfilter redirected was going: SO_ORIGINAL_DST, IPv4 and IPv6, also IPv4 on a
    * dual-stack listener. A negative errno: `-ENOENT` (not redirected), `-ENOPROTOOPT` (no such table), `-EBADF`.
    * Where connection tracking is on and nothing was redirected the kernel answers with the listener's own

@@ -1,17 +1,20 @@
 import { hostname } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import { AUDIT_EVENTS } from './core/audit-event.ts'
+import type { ClientAddresses } from './core/config/listen.ts'
 import type { Config, Limits } from './core/config.ts'
 import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
 import { everyEntry, type Policy } from './core/policy/policy.ts'
 import { type WorkLeft, wait } from './ending.ts'
 import { CredentialVerifier } from './io/credentials/verifier.ts'
+import type { HookHost } from './io/hooks/hook-host.ts'
+import { noticesOf } from './io/hooks/notices.ts'
 import type { Admission, AdmissionHooks } from './io/proxy/admission.ts'
 import { Dialer } from './io/proxy/dial.ts'
 import { Exchanges } from './io/proxy/exchanges.ts'
 import { Forwarder } from './io/proxy/forward.ts'
 import type { Generation } from './io/proxy/generation.ts'
-import { ProxyListener } from './io/proxy/listener.ts'
+import { ClientListeners } from './io/proxy/listeners.ts'
 import { OriginPool, type PoolLimits } from './io/proxy/origin-pool.ts'
 import { isListener } from './io/proxy/own-listener.ts'
 import type { ProxyContext } from './io/proxy/proxy-context.ts'
@@ -19,14 +22,15 @@ import { recheckTunnels } from './io/proxy/recheck.ts'
 import { Resolver, type ResolverOptions } from './io/proxy/resolver.ts'
 import { Tunnels } from './io/proxy/tunnels.ts'
 import { chooseRelay } from './io/relay/choose-relay.ts'
+import { loadReadOriginal, type ReadOriginal } from './io/relay/original-destination.ts'
 import type { Relay, RelayKind } from './io/relay/relay.ts'
 import type { AuditSink } from './io/telemetry/audit-log.ts'
 import type { Logger } from './io/telemetry/log.ts'
 import type { Metrics } from './io/telemetry/metrics.ts'
 import type { RecentDenials } from './io/telemetry/recent-denials.ts'
 import { StallWatch } from './io/telemetry/stall-watch.ts'
-import { Telemetry } from './io/telemetry/telemetry.ts'
-import type { Settings, SettingsInForce } from './settings-in-force.ts'
+import { type FullAuditEvent, Telemetry, type TelemetryObserver } from './io/telemetry/telemetry.ts'
+import type { SettingsInForce } from './settings-in-force.ts'
 import { VERSION } from './version.ts'
 
 export interface GateOptions {
@@ -41,6 +45,8 @@ export interface GateOptions {
   readonly via: string
   /** Listeners of this gateway beside the gate's own: nobody is led to them. */
   readonly ownListeners: () => readonly ListenAddress[]
+  /** Whoever runs the gateway inside another program, and wants to be told. */
+  readonly observer?: TelemetryObserver | undefined
   /** Client connections that this process may have; without it, what the config says. */
   readonly connections?: number
   /** How many processes share what is not dealt out one by one. */
@@ -64,6 +70,7 @@ export class Gate {
   readonly #log: Logger
   readonly #hostsFile: string
   readonly #ownListeners: () => readonly ListenAddress[]
+  readonly #observer: TelemetryObserver | undefined
   readonly #telemetry: Telemetry
   readonly #audit: Pick<AuditSink, 'isWritable'>
   readonly #resolver: Resolver
@@ -71,10 +78,10 @@ export class Gate {
   readonly #admission: Admission
   readonly #credentials: CredentialVerifier
   readonly #relay: Relay
-  readonly #proxy: ProxyListener
+  readonly #clients: ClientListeners
   readonly #stalls: StallWatch
   #connections: number | undefined
-  #bound: ListenAddress | undefined
+  #bound: ClientAddresses | undefined
   #refusesNew = false
 
   constructor({
@@ -86,9 +93,11 @@ export class Gate {
     hostsFile,
     via,
     ownListeners,
+    observer,
     connections,
     processes = 1,
   }: GateOptions) {
+    this.#observer = observer
     this.#settings = settings
     this.#metrics = metrics
     this.#log = log
@@ -97,7 +106,7 @@ export class Gate {
     this.#connections = connections
     const { config } = this.#generation
     this.#audit = audit
-    this.#telemetry = new Telemetry({ metrics, audit, ...telemetrySettings(settings.settings) })
+    this.#telemetry = new Telemetry({ metrics, audit, ...this.#telemetrySettings() })
     this.#resolver = new Resolver(this.#resolverOptions(config))
     this.#pool = new OriginPool({
       limits: () => this.#poolLimits(processes),
@@ -111,19 +120,21 @@ export class Gate {
       nowMs: () => performance.now(),
     })
     this.#relay = chooseRelay(config.relay, {
-      onTaken: (tunnels) => this.#proxy.handedOver(tunnels),
+      onTaken: (tunnels) => this.#clients.handedOver(tunnels),
       onTrouble: (errno) => log.error({ errno: getSystemErrorName(-errno) }, 'the kernel relay had to give a tunnel up'),
       onStandIn: (because) => log.warn({ because }, 'no kernel relay; the portable relay runs'),
     })
     this.#stalls = new StallWatch({ limitMs: () => this.#generation.config.limits.eventLoopStallMs, metrics, log })
     metrics.buildInfo.set({ version: VERSION, node: process.version, relay: this.#relay.kind }, 1)
     const context = this.#context(via)
-    this.#proxy = new ProxyListener('proxy', context, new Forwarder(context, this.#pool), this.#limits())
+    this.#clients = new ClientListeners(config, context, new Forwarder(context, this.#pool), this.#limits(), readOriginal)
   }
 
   /** Binds; throws what the system says. */
-  async start(address: ListenAddress): Promise<ListenAddress> {
-    this.#bound = await this.#proxy.start(address)
+  async start(addresses: ClientAddresses): Promise<ClientAddresses> {
+    // Hooks run by now.
+    this.#telemetry.configure(this.#telemetrySettings())
+    this.#bound = await this.#clients.start(addresses)
     this.#stalls.start()
     return this.#bound
   }
@@ -132,9 +143,9 @@ export class Gate {
   adopt(before: Generation): void {
     const generation = this.#generation
     const { config } = generation
-    this.#proxy.limit(this.#limits())
-    this.#proxy.secure(generation.access.tls)
-    this.#telemetry.configure(telemetrySettings(this.#settings.settings))
+    this.#clients.limit(this.#limits())
+    this.#clients.secure(generation.access.tls)
+    this.#telemetry.configure(this.#telemetrySettings())
     if (JSON.stringify(before.config.dns) !== JSON.stringify(config.dns))
       this.#resolver.reconfigure(this.#resolverOptions(config))
     this.#pool.retire(generation.number)
@@ -144,17 +155,17 @@ export class Gate {
 
   /** Calls back after each client connection that is accepted. */
   onConnection(callback: () => void): void {
-    this.#proxy.onConnection(callback)
+    this.#clients.onConnection(callback)
   }
 
   /** Takes so many client connections from now on; those there are stay. */
   limitConnections(connections: number): void {
     this.#connections = connections
-    this.#proxy.limit(this.#limits())
+    this.#clients.limit(this.#limits())
   }
 
   get connections(): number {
-    return this.#proxy.connections
+    return this.#clients.connections
   }
 
   /** What moves the bytes of tunnels. */
@@ -170,10 +181,15 @@ export class Gate {
     return this.#telemetry.denials
   }
 
+  /** Takes a line about something that came as no request. */
+  record(event: FullAuditEvent): void {
+    this.#telemetry.audit(event)
+  }
+
   /** Stops listening, and refuses what still comes on connections there are. */
   refuseNew(): WorkLeft {
     this.#refusesNew = true
-    this.#proxy.stop()
+    this.#clients.stop()
     return { tunnels: this.tunnels.size, requests: this.#exchanges.size }
   }
 
@@ -189,7 +205,7 @@ export class Gate {
     this.tunnels.endAll('drain')
     await Promise.race([this.tunnels.empty(), wait(CLOSE_MS)])
     this.#relay.close()
-    this.#proxy.destroy()
+    this.#clients.destroy()
     // What was under way learns of its end from its sockets, and leaves its line in the audit log then.
     await Promise.race([this.#exchanges.settled(), wait(CLOSE_MS)])
     this.#pool.retire(0)
@@ -200,8 +216,21 @@ export class Gate {
     return this.#settings.generation
   }
 
+  #telemetrySettings() {
+    const { config, policy, auditKey } = this.#settings.settings
+    const { audit, metrics } = config
+    return {
+      auditEvents: audit.events,
+      deniedHosts: metrics.deniedHosts,
+      entries: idsOf(policy),
+      groups: groupNames(policy),
+      clients: { shown: audit.clients, key: auditKey },
+      observer: observerOf(this.#generation.hooks, this.#observer),
+    }
+  }
+
   #listeners(): readonly ListenAddress[] {
-    return this.#bound === undefined ? this.#ownListeners() : [this.#bound, ...this.#ownListeners()]
+    return [...Object.values(this.#bound ?? {}), ...this.#ownListeners()]
   }
 
   #limits(): Limits {
@@ -277,6 +306,13 @@ export class Gate {
   }
 }
 
+/** Throws where the kernel cannot be asked: a transparent listener would not know where anybody was going. */
+function readOriginal(): ReadOriginal {
+  const read = loadReadOriginal()
+  if (read.ok) return read.value
+  throw new Error(`\`listen.transparent\` needs the kernel relay's addon, whatever \`relay\` says: ${read.error}`)
+}
+
 /** Where names have fixed addresses: everywhere but in tests. */
 export const HOSTS_FILE = '/etc/hosts'
 
@@ -291,13 +327,14 @@ function groupNames({ groups }: Policy): ReadonlySet<string> {
   return new Set(groups.map(({ name }) => name))
 }
 
-function telemetrySettings({ config, policy, auditKey }: Settings) {
-  const { audit, metrics } = config
+/** Hooks are told before the program that the gateway runs in; without either there is nobody. */
+function observerOf(hooks: HookHost | undefined, program: TelemetryObserver | undefined): TelemetryObserver | undefined {
+  if (hooks === undefined || !hooks.isTold) return program
   return {
-    auditEvents: audit.events,
-    deniedHosts: metrics.deniedHosts,
-    entries: idsOf(policy),
-    groups: groupNames(policy),
-    clients: { shown: audit.clients, key: auditKey },
+    onDecision: (request) => program?.onDecision(request),
+    onEvent: (event) => {
+      for (const notice of noticesOf(event)) hooks.tell(notice, event)
+      program?.onEvent(event)
+    },
   }
 }

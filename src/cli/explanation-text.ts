@@ -19,10 +19,17 @@ export function explanationText(explanation: Explanation, target: ExplainTarget,
     ...verdictFacts(explanation),
     ['group', explanation.group],
     ...(entry === undefined ? [] : entryFacts(entry, target.authority.host, loaded)),
+    ['hooks', verdict === 'deny' ? undefined : hooksLine(loaded)],
     ['policy', policyLine(loaded, explanation)],
   ]
   const lines = facts.flatMap(([label, text]) => (text === undefined ? [] : [`  ${label.padEnd(LABEL_CHARACTERS)}${text}`]))
   return [`${verdict} ${formatTarget(target)}`, ...lines].map((line) => `${printable(line)}\n`).join('')
+}
+
+/** A hook is the operator's code, and is run for requests alone. */
+function hooksLine({ hooks }: LoadedConfig): string | undefined {
+  if (hooks.length === 0) return undefined
+  return `not asked here: ${hooks.map(({ name }) => `\`${name}\``).join(', ')} may still refuse or narrow it`
 }
 
 function formatTarget({ authority, url }: ExplainTarget): string {
@@ -36,13 +43,15 @@ const PROTOCOLS: { readonly [P in Protocol]: string } = {
   any: 'any: nothing in the tunnel is judged',
 }
 
-function verdictFacts({ verdict, reason, hint, protocol, wouldDeny, reportedBy }: Explanation): readonly Fact[] {
+const TLS_BY_ADDRESS = 'tls: what the tunnel carries must be TLS, for any name: the address is listed'
+
+function verdictFacts({ verdict, reason, hint, protocol, byAddress, wouldDeny, reportedBy }: Explanation): readonly Fact[] {
   return [
     ['reason', reason && `${reason}: ${reasonSpec(reason).means}`],
     ['hint', hint?.text],
     ['mode', wouldDeny ? 'report: it is let through all the same, and logged and counted as `would_deny`' : undefined],
     ['reported', reportedBy && `\`${reportedBy}\` would refuse it if it were not \`mode: report\``],
-    ['protocol', protocol && PROTOCOLS[protocol]],
+    ['protocol', protocol && (byAddress && protocol === 'tls' ? TLS_BY_ADDRESS : PROTOCOLS[protocol])],
     [
       'inspect',
       verdict === 'inspect' ? 'path and method of each request are judged; ask with a URL to have one judged' : undefined,

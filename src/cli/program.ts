@@ -1,4 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { ROUTE_FORMATS } from '../core/azure/route-text.ts'
+import { COMPUTE_KINDS } from '../core/azure/routes.ts'
 import { printable } from '../io/config/load.ts'
 import { VERSION } from '../version.ts'
 import { type CaInitOptions, type CaShowOptions, caInit, caShow } from './ca.ts'
@@ -17,7 +19,9 @@ import { EXPORT_NAMES, type ExportOptions, exportPolicy } from './export.ts'
 import { type HealthOptions, health } from './health.ts'
 import { IMPORT_NAMES, type ImportOptions, importRules } from './import.ts'
 import { type InitOptions, init } from './init.ts'
+import type { RoutesOptions } from './routes.ts'
 import { chosenConfig } from './shipped-config.ts'
+import type { SubnetOptions } from './subnet.ts'
 import type { SuggestOptions } from './suggest.ts'
 import { type TestOptions, test } from './test.ts'
 
@@ -163,6 +167,38 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
       const { doctor } = await import('./doctor.ts')
       settle(await doctor(options, io))
     })
+  command(
+    'routes',
+    'print the inbound routes of Azure ML and Batch, next hop Internet, or what a newer file of service tags changes',
+    EXAMPLES.routes,
+  )
+    .option('--region <region...>', 'instead of `workspace.regions`')
+    .option('--format <format>', `${ROUTE_FORMATS.join(', ')} (default: cli)`)
+    .option('--compute <kind>', `${COMPUTE_KINDS.join(' or ')}: with rules of the security group, or why there are no routes`)
+    .option('--addresses', 'by address prefix instead of by service tag')
+    .option('--file <file>', 'take the addresses from here instead of `serviceTags.file`', nonEmpty)
+    .option('--ipv6', 'with --addresses: IPv6 prefixes too')
+    .option('--without-region', "Batch's service tag for all regions")
+    .option('--resource-group <name>', 'default: MyResourceGroup', nonEmpty)
+    .option('--route-table <name>', 'default: MyRouteTable', nonEmpty)
+    .option('--nsg <name>', 'default: MyNetworkSecurityGroup', nonEmpty)
+    .option('--diff <files...>', 'OLD NEW: what the second file changes of the tags in use')
+    .action(async (options: RoutesOptions) => {
+      const { routes } = await import('./routes.ts')
+      settle(await routes(options, io))
+    })
+  command('subnet', "print the rules that lead a subnet's traffic through this host, or apply them", EXAMPLES.subnet)
+    .option('--apply', 'put the rules into the kernel, in a table of their own; again and again with the same result')
+    .option('--watch', 'with --apply: stay, put them back when they are gone, keep the addresses of names fresh')
+    .option('--sysctl', 'with --apply: also set what the kernel has to be set to, and say so')
+    .option('--no-resolve', 'with --apply: leave out names, for a boot before there is a network')
+    .option('--remove', 'take the rules away')
+    .option('--check', 'only say what is missing on this host; exit 1 where something is')
+    .option('--azure <form>', "print Azure's side instead: `bicep` or `cli`", nonEmpty)
+    .action(async (options: SubnetOptions) => {
+      const { subnet } = await import('./subnet.ts')
+      settle(await subnet(options, io))
+    })
   command('health', 'ask the running gateway whether it is ready; exit 1 where it is not', EXAMPLES.health).action(
     async (options: HealthOptions) => settle(await health(options, io)),
   )
@@ -306,9 +342,20 @@ const EXAMPLES = {
     ['sallyport credentials add --file users.txt alice < alice.password', ''],
     ['sallyport credentials remove --config gateway.yaml alice', ''],
   ],
+  subnet: [
+    ['sallyport subnet --config gateway.yaml | less', 'what would be applied'],
+    ['sallyport subnet --config gateway.yaml --apply --watch', 'as root, on the gateway'],
+    ['sallyport subnet --config gateway.yaml --check', 'is everything in place?'],
+    ['sallyport subnet --config gateway.yaml --azure bicep > subnet.bicep', ''],
+  ],
   ca: [
     ['sallyport ca init --config gateway.yaml', ''],
     ['sallyport ca show --config gateway.yaml --pem > ca.pem', 'for clients to install'],
+  ],
+  routes: [
+    ['sallyport routes --config gateway.yaml --compute public-ip', ''],
+    ['sallyport routes --config gateway.yaml --addresses --format terraform > routes.tf', ''],
+    ['sallyport routes --config gateway.yaml --diff ServiceTags_Public_20260713.json ServiceTags_Public_20260720.json', ''],
   ],
   health: [['sallyport health --config /etc/sallyport/gateway.yaml', 'as a container health check']],
 } as const satisfies Record<string, readonly Example[]>

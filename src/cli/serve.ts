@@ -1,10 +1,11 @@
 import { formatListenAddress } from '../core/listen-address.ts'
 import { err, ok, type Result } from '../core/result.ts'
-import { Gateway, type RunningGateway, type Settings } from '../gateway.ts'
+import { forbidCoreDumps, Gateway, type RunningGateway, type Settings } from '../gateway.ts'
 import { ConfigSource } from '../io/config/config-source.ts'
 import { formatProblem, type LoadedConfig } from '../io/config/load.ts'
 import { type FileReads, type RecordedReads, recordReads } from '../io/file-reads.ts'
 import { createLog, type Logger } from '../io/telemetry/log.ts'
+import { surviveUnforeseen } from '../io/telemetry/unforeseen.ts'
 import { workerCount } from '../workers/cores.ts'
 
 /** sysexits.h: the configuration is at fault. */
@@ -23,9 +24,8 @@ export async function serve({ config: file }: { readonly config: string }): Prom
     return EXIT_CONFIG
   }
   warn(log, loaded.value)
-  // Whatever nobody foresaw ends one connection, not everybody's way out.
-  process.on('uncaughtException', (error) => log.error({ err: error }, 'uncaught exception'))
-  process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection'))
+  surviveUnforeseen(log)
+  if (!forbidCoreDumps()) log.info('core dumps are as the system has them: the native part is not there to forbid them')
   let stopped: Promise<number>
   try {
     const gateway = await createGateway(loaded.value, reads, source, log, dropped)
@@ -80,8 +80,8 @@ async function loadSettings(source: ConfigSource, log: Logger, reads?: FileReads
   return ok(settingsOf(loaded.value))
 }
 
-function settingsOf({ config, compiled, inspection, access, adminToken, auditKey }: LoadedConfig): Settings {
-  return { config, policy: compiled.policy, inspection, access, adminToken, auditKey }
+function settingsOf({ config, compiled, inspection, access, hooks, adminToken, auditKey }: LoadedConfig): Settings {
+  return { config, policy: compiled.policy, inspection, access, hooks, adminToken, auditKey }
 }
 
 function warn(log: Logger, { warnings }: LoadedConfig): void {

@@ -6,6 +6,7 @@ import { replayReads } from '../io/file-reads.ts'
 import { countAuditLoss } from '../io/telemetry/audit-trouble.ts'
 import { createLog, type Logger } from '../io/telemetry/log.ts'
 import { Metrics, readingsOfWorker } from '../io/telemetry/metrics.ts'
+import { surviveUnforeseen } from '../io/telemetry/unforeseen.ts'
 import { type Settings, SettingsInForce } from '../settings-in-force.ts'
 import { AuditPipe, type WorkerAudit } from './audit-pipe.ts'
 import { ConnectionShare } from './connection-share.ts'
@@ -56,6 +57,7 @@ class Worker {
       case 'abandon':
         return this.#inTurn(() => {
           this.#prepared = undefined
+          this.#serving?.settings.abandonHooks()
         })
       case 'refuse_new':
         return this.#refuseNew()
@@ -79,17 +81,18 @@ class Worker {
   async #start(start: Start): Promise<void> {
     const { log: processLog, dropped } = createLog()
     const log = processLog.child({ worker: start.worker })
-    process.on('uncaughtException', (error) => log.error({ err: error }, 'uncaught exception'))
-    process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection'))
+    surviveUnforeseen(log)
     try {
       const loaded = await load(start.generation, start.identity)
       if (!loaded.ok) throw new Error(loaded.error)
       const serving = assemble(start, loaded.value, log)
+      const problem = await serving.settings.startHooks()
+      if (problem !== undefined) throw new Error(problem)
       serving.metrics.countLogLosses(dropped)
-      const proxy = await serving.gate.start(start.listen)
+      const bound = await serving.gate.start(start.listen)
       this.#serving = serving
       setInterval(() => this.#giveBackIdle(), GIVE_BACK_MS).unref()
-      send({ kind: 'serving', proxy, relay: serving.gate.relay })
+      send({ kind: 'serving', bound, relay: serving.gate.relay })
     } catch (error) {
       send({ kind: 'start_failed', message: error instanceof Error ? error.message : String(error) })
     }
@@ -101,6 +104,8 @@ class Worker {
     if (this.#serving === undefined) return
     const loaded = await load(generation, this.#serving.identity)
     if (!loaded.ok) return send({ kind: 'unprepared', number, problem: loaded.error })
+    const problem = await this.#serving.settings.prepareHooks(loaded.value)
+    if (problem !== undefined) return send({ kind: 'unprepared', number, problem })
     this.#prepared = { number, settings: loaded.value }
     send({ kind: 'prepared', number })
   }
@@ -128,8 +133,9 @@ class Worker {
     if (this.#ending) return
     this.#ending = true
     if (this.#serving === undefined) return process.exit(0)
-    const { gate, audit, metrics } = this.#serving
+    const { gate, audit, metrics, settings } = this.#serving
     await gate.close()
+    await settings.closeHooks()
     await audit.close()
     const ended: FromWorker = { kind: 'ended', metrics: readingsOfWorker(await metrics.read()) }
     process.send?.(ended, undefined, {}, () => process.exit(0))
@@ -198,11 +204,11 @@ async function load({ file, reads, policyHash }: GenerationFiles, identity: Gate
   try {
     const loaded = await loadConfig(file, replayReads(reads))
     if (!loaded.ok) return err(`what the primary could load does not load here: ${loaded.error[0]?.message}`)
-    const { config, compiled, inspection, access, auditKey = identity.pseudonymKey } = loaded.value
+    const { config, compiled, inspection, access, hooks, auditKey = identity.pseudonymKey } = loaded.value
     const { hash } = compiled.policy
     if (hash !== policyHash)
       return err(`the policy is ${hash} here and ${policyHash} in the primary: the package was changed; restart the gateway`)
-    return ok({ config, policy: compiled.policy, inspection, access, auditKey })
+    return ok({ config, policy: compiled.policy, inspection, access, hooks, auditKey })
   } catch (error) {
     return err(error instanceof Error ? error.message : String(error))
   }

@@ -55,6 +55,7 @@ describe('the published config schema', () => {
   const BEYOND_A_SCHEMA = [
     'dns-servers-by-name',
     'every-account-unacknowledged',
+    'hooks-that-are-not-there',
     'hosts-that-are-no-hosts',
     'lint-warnings-beside-errors',
     'listen-addresses-that-cannot-be-bound',
@@ -66,6 +67,8 @@ describe('the published config schema', () => {
     'pins-that-lead-nowhere',
     'rules-at-odds-with-themselves',
     'rules-by-address',
+    'subnet-exceptions-that-cannot-be',
+    'transparent-listeners-that-clash',
     'unknown-edition',
     'unknown-feature',
   ]

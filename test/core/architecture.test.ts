@@ -24,9 +24,15 @@ const PARTS: Readonly<Record<string, Part>> = {
     mayUse: ['base'],
     why: 'a name or an address means the same whatever the policy',
   },
+  azure: {
+    files: /^src\/core\/azure\/(facts|routes|tag-[a-z]+|route-[a-z]+)\.ts$/,
+    mayUse: ['base', 'names'],
+    mayName: ['policy'],
+    why: 'what Azure publishes of itself, its tags and regions, is read without knowing what a policy makes of it',
+  },
   policy: {
     files: /^src\/core\/policy\//,
-    mayUse: ['base', 'names'],
+    mayUse: ['base', 'names', 'azure'],
     mayName: ['settings', 'wire'],
     why: 'a decision must be reproducible from the policy and the request alone',
   },
@@ -34,6 +40,11 @@ const PARTS: Readonly<Record<string, Part>> = {
     files: /^src\/core\/(config\/[a-z-]+|config|listen-address|audit-event|audit-record)\.ts$/,
     mayUse: ['base', 'names', 'policy'],
     why: 'the config and the audit event are schemas over the words of the core',
+  },
+  subnet: {
+    files: /^src\/core\/subnet\//,
+    mayUse: ['base', 'names', 'policy', 'settings'],
+    why: 'the rules of a host are the same text for the same config, whoever applies them',
   },
   export: {
     files: /^src\/core\/export\//,
@@ -45,8 +56,8 @@ const PARTS: Readonly<Record<string, Part>> = {
     mayUse: ['base', 'names', 'policy', 'settings'],
     why: "what another proxy's file says becomes rules in the words of the config, and nothing else",
   },
-  azure: {
-    files: /^src\/core\/azure\//,
+  azureAnswers: {
+    files: /^src\/core\/azure\/[a-z]+-file\.ts$(?<!tag-file\.ts)/,
     mayUse: ['base', 'names', 'policy'],
     why: 'what Azure prints is read here and nowhere else',
   },
@@ -70,6 +81,23 @@ const PARTS: Readonly<Record<string, Part>> = {
     mayUse: [],
     why: 'what a file said is remembered and said again without knowing what it means',
   },
+  hookRules: {
+    files: /^src\/core\/hooks\//,
+    mayUse: ['base', 'policy'],
+    mayName: ['wire'],
+    why: 'what a hook may change is settled by its answer and the decision alone, whoever asked it',
+  },
+  hookApi: {
+    files: /^src\/define-hook\.ts$/,
+    mayUse: [],
+    mayName: ['settings', 'policy'],
+    why: 'it is bundled into every hook, so it brings nothing along',
+  },
+  hooks: {
+    files: /^src\/io\/hooks\//,
+    mayUse: ['base', 'settings', 'hookRules', 'lru', 'telemetry'],
+    why: 'code of the operator runs in a process that knows of no request but the one it is asked about',
+  },
   lru: { files: /^src\/io\/lru\.ts$/, mayUse: [], why: 'it names a library and nothing else' },
   credentials: {
     files: /^src\/io\/credentials\//,
@@ -79,7 +107,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   },
   configFiles: {
     files: /^src\/io\/config\//,
-    mayUse: ['base', 'names', 'policy', 'settings', 'wire', 'lru', 'reads', 'tls'],
+    mayUse: ['base', 'names', 'azure', 'policy', 'settings', 'subnet', 'wire', 'lru', 'reads', 'tls', 'hooks'],
     mayName: ['credentials'],
     why: 'a config and the CA it names must be readable without a gateway to run them, as `check` and `explain` do',
   },
@@ -119,8 +147,15 @@ const PARTS: Readonly<Record<string, Part>> = {
       'telemetry',
       'tls',
       'credentials',
+      'hookRules',
+      'hooks',
     ],
     why: 'the proxy acts on what the core decides and is put together in gateway.ts',
+  },
+  hostRules: {
+    files: /^src\/io\/subnet\//,
+    mayUse: ['base', 'names', 'policy', 'settings', 'subnet', 'lru', 'telemetry', 'proxy'],
+    why: 'what the kernel is told and what it tells goes through here, and carries no request; names are looked up as for requests',
   },
   admin: {
     files: /^src\/io\/admin\//,
@@ -129,7 +164,7 @@ const PARTS: Readonly<Record<string, Part>> = {
     why: 'it shows what it is given, so that it can never change what it shows',
   },
   gateway: {
-    files: /^src\/(gateway|gate|ending|settings-in-force|version|index)\.ts$|^src\/core\/index\.ts$/,
+    files: /^src\/(gateway|gate|ending|settings-in-force|version)\.ts$/,
     mayUse: [
       'base',
       'names',
@@ -143,10 +178,23 @@ const PARTS: Readonly<Record<string, Part>> = {
       'relay',
       'tls',
       'proxy',
+      'hostRules',
       'admin',
       'credentials',
+      'hooks',
     ],
     why: 'the composition root knows everything but the command line',
+  },
+  coreLibrary: {
+    files: /^src\/core\/index\.ts$/,
+    mayUse: ['base', 'names', 'policy', 'settings'],
+    why: 'decisions are to be had in a browser, without anything that acts',
+  },
+  library: {
+    files: /^src\/(library\/|index\.ts$)/,
+    mayUse: ['base', 'settings', 'coreLibrary', 'hookApi', 'reads', 'configFiles', 'telemetry', 'hooks', 'gateway'],
+    mayName: ['names', 'policy'],
+    why: 'a gateway inside another program is the same gateway, without the process round it',
   },
   workers: {
     files: /^src\/workers\//,
@@ -161,6 +209,7 @@ const PARTS: Readonly<Record<string, Part>> = {
       'telemetry',
       'relay',
       'proxy',
+      'hostRules',
       'admin',
       'gateway',
     ],
@@ -176,10 +225,11 @@ const PARTS: Readonly<Record<string, Part>> = {
     mayUse: [
       'base',
       'names',
+      'azure',
       'policy',
       'export',
       'import',
-      'azure',
+      'azureAnswers',
       'settings',
       'wire',
       'lru',
@@ -191,6 +241,8 @@ const PARTS: Readonly<Record<string, Part>> = {
       'workers',
       'doctor',
       'credentials',
+      'subnet',
+      'hostRules',
     ],
     why: 'a command asks the gateway as a whole and reaches into none of its listeners',
   },

@@ -1,5 +1,7 @@
 import { writeFileSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { writeReport } from '../../src/io/subnet/report-file.ts'
 import { userLine } from '../support/credentials.ts'
 import { DnsServer } from '../support/dns-server.ts'
 import { HttpOrigin } from '../support/http-origin.ts'
@@ -69,6 +71,7 @@ destinations:
 dns: { servers: ["127.0.0.1:${names.port}"], timeoutMs: 200, minTtlSeconds: 0 }
 inspection: { caCertificate: "${inspectionCa.certificateFile}", caKey: "${inspectionCa.keyFile}", upstreamCa: ["${originCa.certificateFile}"] }
 limits: { tunnelsPerClient: 24 }
+subnet: { ranges: ["10.0.1.0/24"] }
 `
     const enforcing = await startProgram(config('enforce'))
     const reporting = await startProgram(config('report'))
@@ -92,6 +95,7 @@ limits: { tunnelsPerClient: 24 }
   async round(): Promise<void> {
     const round = this.#round++
     for (const gateway of [this.enforcing, this.reporting]) {
+      await dropPackets(join(gateway.folder, 'state'), round)
       const port = gateway.port('proxy')
       await Promise.all([
         ...[
@@ -133,6 +137,13 @@ limits: { tunnelsPerClient: 24 }
   async stop(): Promise<void> {
     for (const end of this.#ends) await end()
   }
+}
+
+/** As `sallyport subnet --watch` tells it beside the gateway. */
+async function dropPackets(stateDirectory: string, round: number): Promise<void> {
+  await mkdir(stateDirectory, { recursive: true })
+  const packets = [53, 123, 443, 5831].map((port) => ({ proto: 'udp' as const, port: String(port), packets: port * (round + 1) }))
+  await writeReport(stateDirectory, { version: 1, timeMs: Date.now(), rulesInForce: true, packets, flows: [] })
 }
 
 async function refused(port: number, authority: string): Promise<void> {

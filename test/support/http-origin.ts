@@ -61,6 +61,14 @@ export class HttpOrigin {
     return address !== null && typeof address === 'object' ? address.port : 0
   }
 
+  /** Forgets what was asked, and the connections that have ended: for a load that would fill memory with it. */
+  forget(): void {
+    this.asked.length = 0
+    this.requests.length = 0
+    const open = this.sockets.filter((socket) => !socket.destroyed)
+    this.sockets.splice(0, this.sockets.length, ...open)
+  }
+
   async stop(): Promise<void> {
     await new Promise<void>((resolve) => {
       this.server.close(() => resolve())

@@ -67,6 +67,16 @@ export class Origin {
     return Buffer.concat(this.received).toString('latin1')
   }
 
+  /** Forgets what was received, and the connections that have ended: for a load that would fill memory with it. */
+  forget(): void {
+    for (let index = this.sockets.length - 1; index >= 0; index--) {
+      this.#chunks[index]?.splice(0)
+      if (this.sockets[index]?.destroyed !== true) continue
+      this.sockets.splice(index, 1)
+      this.#chunks.splice(index, 1)
+    }
+  }
+
   async stop(): Promise<void> {
     for (const socket of this.sockets) socket.destroy()
     await new Promise<void>((resolve) => this.#server.close(() => resolve()))

@@ -70,7 +70,7 @@ function glance() {
       title: 'Refused',
       description: 'Share of the requests that were refused. What and why: the dashboard Denials.',
       unit: 'percentunit',
-      width: 4,
+      width: 3,
       steps: [
         [null, 'green'],
         [0.05, 'orange'],
@@ -86,20 +86,33 @@ function glance() {
       title: 'Tunnels open',
       description: 'Tunnels open now, in all gateways.',
       unit: 'short',
-      width: 4,
+      width: 3,
       queries: [{ expr: `sum(sallyport_tunnels_open{${CHOSEN}})` }],
     }),
     figure({
       title: 'CA valid for',
       description: 'Until the inspection CA expires; negative after that. No data: no CA, hence no inspection.',
       unit: 's',
-      width: 4,
+      width: 3,
       steps: [
         [null, 'red'],
         [7 * 86_400, 'orange'],
         [30 * 86_400, 'green'],
       ],
       queries: [{ expr: `min(sallyport_ca_expiry_timestamp_seconds{${CHOSEN}} > 0) - time()` }],
+    }),
+    figure({
+      title: 'Service tags, age',
+      description:
+        'Since the file of service tags was published. Microsoft publishes one a week, and new addresses are not used for a week. No data: no file.',
+      unit: 's',
+      width: 3,
+      steps: [
+        [null, 'green'],
+        [14 * 86_400, 'orange'],
+        [30 * 86_400, 'red'],
+      ],
+      queries: [{ expr: `time() - min(sallyport_service_tags_timestamp_seconds{${CHOSEN}} > 0)` }],
     }),
   ]
 }
@@ -211,6 +224,14 @@ function speed() {
       unit: 'ops',
       width: 12,
       queries: [{ expr: `sum by (outcome) (${perSecond('sallyport_dns_lookups_total')})`, legend: '{{outcome}}' }],
+    }),
+    graph({
+      title: 'Redirected requests with another address',
+      description:
+        "Clients of the transparent listeners that were connecting to none of their host's addresses: another DNS, an old answer, or a forged name. `transparent.mismatch` decides between `dialled` and `refused`.",
+      unit: 'ops',
+      width: 12,
+      queries: [{ expr: `sum by (outcome) (${perSecond('sallyport_transparent_mismatches_total')})`, legend: '{{outcome}}' }],
     }),
     graph({
       title: 'Event loop lag, 99th percentile',

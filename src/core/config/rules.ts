@@ -22,6 +22,13 @@ const fields = z.strictObject({
     .describe(
       'ranges that are matched by address: a client that asks for an IP literal in one, or connects there itself; never a name, wherever it resolves to',
     ),
+  serviceTags: z
+    .array(z.string().regex(/^[A-Za-z][A-Za-z0-9 .-]*$/, 'a service tag is written as in `Storage.EastUS2`'))
+    .min(1)
+    .optional()
+    .describe(
+      "Azure's names for the addresses of a service, as in `Storage.EastUS2`, from `serviceTags.file`; matched as `addresses` are",
+    ),
   ports: z.array(port).min(1).optional().describe('an allow rule without ports means 80 and 443, a deny rule every port'),
   protocol: z
     .enum(PROTOCOLS)
@@ -57,11 +64,13 @@ const fields = z.strictObject({
   destinations: z.array(cidr).min(1).optional().describe('ranges outside the public internet that these hosts may resolve into'),
 })
 /** What of a rule says where to: one of these at least. */
-const TARGETS = ['hosts', 'addresses'] as const
+const TARGETS = ['hosts', 'addresses', 'serviceTags'] as const
 
 export const ruleSchema = fields.superRefine((rule, context) => {
   if (TARGETS.some((key) => rule[key] !== undefined)) return
-  const choices = TARGETS.map((key) => `\`${key}\``).join(' or ')
+  const choices = TARGETS.map((key) => `\`${key}\``)
+    .join(', ')
+    .replace(/, (?=[^,]*$)/, ' or ')
   context.addIssue({
     code: 'custom',
     message: `rule \`${rule.name}\` covers nothing; give it ${choices}`,

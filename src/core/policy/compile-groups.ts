@@ -1,11 +1,29 @@
 import type { Config } from '../config.ts'
+import type { Problem } from '../problem.ts'
 import type { Edition } from './catalogue.ts'
 import type { ClientGroup } from './client-group.ts'
 import { type Entry, isConstrained, type Pattern } from './entry.ts'
-import { type FeatureSwitch, featureSwitch } from './features.ts'
+import { type FeatureSwitch, featureSwitch, withGroupFeatures } from './features.ts'
 import type { HostTree } from './host-tree.ts'
 import type { Match, Policy } from './policy.ts'
+import type { TagPolicy } from './tag-policy.ts'
 import { unlistedTree } from './unlisted.ts'
+
+/**
+ * What is wrong with the service tags that groups switch on, told at the group.
+ *
+ * @param problemsOf what is wrong with those of a config
+ */
+export function groupTagProblems(config: Config, problemsOf: (own: Config) => readonly Problem[]): Problem[] {
+  return Object.entries(config.groups).flatMap(([name, group]) => {
+    if (Object.keys(group.features).length === 0) return []
+    return problemsOf(withGroupFeatures(config, group)).flatMap((found): Problem[] => {
+      const [section, feature] = found.path
+      if (section === 'rules' || (section === 'features' && group.features[String(feature)] === undefined)) return []
+      return [section === 'features' ? { ...found, path: ['groups', name, ...found.path] } : found]
+    })
+  })
+}
 
 export interface GroupSources {
   readonly config: Config
@@ -14,7 +32,9 @@ export interface GroupSources {
   /** Every edition there is. */
   readonly all: readonly Edition[]
   /** The entries of a group with these features. */
-  readonly entriesOf: (isOn: FeatureSwitch, group: string) => readonly Entry[]
+  readonly entriesOf: (isOn: FeatureSwitch, tagPolicy: TagPolicy, group: string) => readonly Entry[]
+  /** The service tags of a config with a group's features. */
+  readonly tagPolicyOf: (config: Config, isOn: FeatureSwitch) => TagPolicy
   readonly treeOf: (entries: readonly Entry[]) => HostTree<Match>
 }
 
@@ -24,16 +44,17 @@ export interface GroupSources {
  */
 export function compileGroups(
   top: Policy,
-  { config, editions, all, entriesOf, treeOf }: GroupSources,
+  { config, editions, all, entriesOf, tagPolicyOf, treeOf }: GroupSources,
 ): readonly (ClientGroup & { readonly isOn: FeatureSwitch })[] {
   return Object.entries(config.groups).map(([name, settings]) => {
     const { sources, users, certificates, features, mode, limits, inspection } = settings
-    const own: Config = { ...config, features: { ...config.features, ...features } }
+    const own = withGroupFeatures(config, settings)
     const isOn = featureSwitch(own, editions)
     const hasFeatures = Object.keys(features).length > 0
     const hasRules = config.rules.some(({ groups }) => groups?.includes(name))
     const inspected = inspection.tls === 'always'
-    const listed = hasFeatures || hasRules ? entriesOf(isOn, name) : top.entries
+    const tagPolicy = tagPolicyOf(own, isOn)
+    const listed = hasFeatures || hasRules ? entriesOf(isOn, tagPolicy, name) : top.entries
     const entries = inspected ? listed.map(alwaysInspected) : listed
     return {
       name,
@@ -46,7 +67,7 @@ export function compileGroups(
         mode: mode ?? top.mode,
         entries,
         tree: entries === top.entries ? top.tree : treeOf(entries),
-        unlisted: hasFeatures ? unlistedTree(own, all, isOn) : top.unlisted,
+        unlisted: hasFeatures ? unlistedTree(own, all, isOn, tagPolicy.unlisted()) : top.unlisted,
       },
       limits: { ...config.limits, ...given(limits) },
       isCountedApart: limits.tunnelsPerClient !== undefined || limits.requestsPerSecondPerClient !== undefined,

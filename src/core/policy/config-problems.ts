@@ -58,11 +58,12 @@ function checkRules(rules: readonly Rule[]): Problem[] {
     else
       found.push(problem(['rules', index, 'name'], `rule name \`${rule.name}\` is taken by rule ${first + 1}; names are unique`))
     for (const key of ['paths', 'methods', 'inspect'] as const) {
-      if (rule.addresses === undefined || rule[key] === undefined) continue
+      if ((rule.addresses ?? rule.serviceTags) === undefined || rule[key] === undefined) continue
+      const by = rule.addresses === undefined ? 'serviceTags' : 'addresses'
       found.push(
         problem(
           ['rules', index, key],
-          `an address has no name to end TLS for, so \`${key}\` does not go with \`addresses\`; give the \`hosts\` a rule of their own`,
+          `an address has no name to end TLS for, so \`${key}\` does not go with \`${by}\`; give the \`hosts\` a rule of their own`,
         ),
       )
     }

@@ -24,6 +24,8 @@ export interface Explanation {
   /** The client group whose policy it is; absent: the one at the top. */
   readonly group?: string
   readonly protocol?: Protocol
+  /** An entry lists the address: the opening may name any server. */
+  readonly byAddress?: true
   readonly reason?: Reason
   readonly entry?: Entry
   readonly hint?: Hint
@@ -82,7 +84,8 @@ function outcome(policy: Policy, request: EgressRequest, ruling: Ruling, inspect
   if (ruling.verdict === 'allow') {
     const reportedBy = ruling.wouldDeny?.entry?.id
     const verdict = inspected ? ('inspect' as const) : ('allow' as const)
-    return { verdict, protocol: ruling.protocol, ...entry, ...(reportedBy === undefined ? {} : { reportedBy }) }
+    const { protocol, byAddress } = ruling
+    return { verdict, protocol, ...(byAddress && { byAddress }), ...entry, ...(reportedBy === undefined ? {} : { reportedBy }) }
   }
   const hint = hintFor(policy, request, ruling, refusal)
   return { verdict: 'deny' as const, reason: ruling.reason, ...entry, ...(hint === undefined ? {} : { hint }) }

@@ -1,5 +1,6 @@
 import { didYouMean, type Problem, problem } from '../problem.ts'
 import type { Edition } from './catalogue.ts'
+import { isTagFeature } from './tag-rows.ts'
 
 /** Features that no edition in force has. @param path of the mapping that names them */
 export function unknownFeatures(
@@ -12,7 +13,14 @@ export function unknownFeatures(
     .filter((name) => !names.has(name))
     .map((name) => {
       const nearest = didYouMean(name, names)
-      const remedy = nearest === undefined ? `there are ${[...names].join(', ')}` : `did you mean \`${nearest}\`?`
+      const remedy = nearest === undefined ? `there are ${listed(names)}` : `did you mean \`${nearest}\`?`
       return { ...problem([...path, name], `unknown feature \`${name}\`; ${remedy}`), at: 'key' as const }
     })
+}
+
+/** Service tags have long names, and many: their form is enough. */
+function listed(features: ReadonlySet<string>): string {
+  const plain = [...features].filter((name) => !isTagFeature(name))
+  const tags = plain.length === features.size ? '' : ', and `network-TAG` for each documented service tag'
+  return `${plain.join(', ')}${tags}`
 }

@@ -30,6 +30,8 @@ export interface Policy {
   /** In the order of precedence among equals: operator rules first, each list in its own order. */
   readonly entries: readonly Entry[]
   readonly tree: HostTree<Match>
+  /** The file that service tags are taken from. */
+  readonly tagFile?: { readonly change: string; readonly publishedSeconds: number }
   readonly pins: ReadonlyMap<Hostname, Pin>
   /** Ranges outside the public internet that every entry's hosts may resolve into. */
   readonly privateRanges: CidrSet

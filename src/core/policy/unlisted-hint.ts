@@ -54,7 +54,7 @@ function needsNoFeature({ remedy }: Unlisted): boolean {
 }
 
 /** A setting as it stands in the config for the clients that the policy is for. */
-function inGroup({ group }: Policy, setting: string): string {
+export function inGroup({ group }: Policy, setting: string): string {
   return group === undefined ? setting : `groups: { ${group}: { ${setting} } }`
 }
 

@@ -1,12 +1,14 @@
+import { allListeners, clientListeners } from '../../core/config/listen.ts'
 import type { Config } from '../../core/config.ts'
 import { formatListenAddress, type ListenAddress } from '../../core/listen-address.ts'
 import { type IpAddress, unmapped } from '../../core/names/ip.ts'
 import { isLoopback, isUnspecified } from '../../core/names/special-purpose.ts'
 import { type Problem, problem, warning } from '../../core/problem.ts'
+import { checkSubnet } from '../../core/subnet/cross-checks.ts'
 
 /** What is right key by key and cannot be right together. */
 export function checkAgreement(config: Config): Problem[] {
-  return [...checkListeners(config), ...checkTtl(config), ...checkCredentials(config)]
+  return [...checkListeners(config), ...checkTtl(config), ...checkSubnet(config), ...checkCredentials(config)]
 }
 
 /** Passwords go over the network in the clear but for TLS. */
@@ -27,6 +29,19 @@ export function warnAboutAdmin({ listen, admin }: Config): Problem[] {
   return [warning(['listen', 'admin'], `\`${shown}\` is not loopback and there is no \`admin.tokenFile\`: every call is refused`)]
 }
 
+/** Redirected connections arrive at the address of the interface that they came in by. */
+export function warnAboutTransparent({ listen }: Config): Problem[] {
+  return [...clientListeners(listen)].flatMap(([name, at]) => {
+    if (name === 'proxy' || !isOwnLoopback(at.address)) return []
+    return [
+      warning(
+        ['listen', ...name.split('.')],
+        `\`${formatListenAddress(at)}\` is loopback, where no redirected connection of a subnet arrives; write \`0.0.0.0:${at.port}\` or \`[::]:${at.port}\``,
+      ),
+    ]
+  })
+}
+
 /** A key that nothing is hashed with is a misunderstanding. */
 export function warnAboutAudit({ audit }: Config): Problem[] {
   if (audit.hashKeyFile === undefined || audit.clients === 'hash') return []
@@ -45,13 +60,13 @@ export function isOwnLoopback(address: IpAddress): boolean {
 }
 
 function checkListeners({ listen }: Config): Problem[] {
-  const entries = Object.entries(listen)
+  const entries = [...allListeners(listen)]
   return entries.flatMap(([name, address], index) => {
     const earlier = entries.slice(0, index).find(([, other]) => clash(address, other))
     if (earlier === undefined) return []
     return [
       problem(
-        ['listen', name],
+        ['listen', ...name.split('.')],
         `\`${name}\` and \`${earlier[0]}\` would listen on the same port ${address.port}; give each its own`,
       ),
     ]

@@ -2,22 +2,27 @@ import { dirname, resolve } from 'node:path'
 import type { ListenerTlsSettings } from '../../core/config/listen.ts'
 import { type Config, configSchema } from '../../core/config.ts'
 import type { ListenAddress } from '../../core/listen-address.ts'
-import { type CompiledPolicy, compilePolicy } from '../../core/policy/compile.ts'
+import { type CompiledPolicy, compilePolicy, type TagSource } from '../../core/policy/compile.ts'
 import { lintExpiry, lintInspection } from '../../core/policy/lint.ts'
-import { type Problem, problem } from '../../core/problem.ts'
+import { tagsNeeded } from '../../core/policy/tag-policy.ts'
+import { type Problem, problem, warning } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
+import { warnAboutSubnet } from '../../core/subnet/cross-checks.ts'
 import type { ClientAccess } from '../credentials/client-access.ts'
 import { type FileReads, readNow } from '../file-reads.ts'
+import type { HookSource } from '../hooks/messages.ts'
 import { type InspectionMaterial, loadInspection } from '../tls/inspection.ts'
 import { type Catalogue, readCatalogue } from './catalogue-files.ts'
 import { type ConfigFiles, readConfigFiles } from './config-files.ts'
-import { checkAgreement, warnAboutAdmin, warnAboutAudit } from './cross-checks.ts'
+import { checkAgreement, warnAboutAdmin, warnAboutAudit, warnAboutTransparent } from './cross-checks.ts'
 import { digest } from './digest.ts'
+import { readHooks } from './hook-files.ts'
 import { loadClientAccess } from './load-access.ts'
 import type { LocatedProblem } from './located-problem.ts'
 import { readSource } from './read-source.ts'
 import { schemaProblems } from './schema-problems.ts'
-import { readSecret } from './secret-file.ts'
+import { readSecret, type Secret } from './secret-file.ts'
+import { readTagSource } from './tag-source.ts'
 
 export { formatProblem, type LocatedProblem, printable } from './located-problem.ts'
 
@@ -27,9 +32,13 @@ export interface LoadedConfig {
   /** With every default filled in and every path absolute. */
   readonly config: Config
   readonly compiled: CompiledPolicy
+  /** Absent where no file of service tags is named. */
+  readonly tags: TagSource | undefined
   /** Absent without a usable CA; where a rule needs one, a warning says why. */
   readonly inspection: InspectionMaterial | undefined
   readonly access: ClientAccess
+  /** The operator's own code, compiled and not yet run. */
+  readonly hooks: readonly HookSource[]
   readonly warnings: readonly LocatedProblem[]
   /** Changes when the file's bytes do: 12 hexadecimal digits. */
   readonly contentHash: string
@@ -70,8 +79,11 @@ export async function loadConfig(
   }
   const config = withAbsolutePaths(parsed.data, dirname(resolve(file)))
   const found = checkAgreement(config)
-  const compiled = compilePolicy({ config, ...catalogue, digest })
-  if (found.length > 0 || !compiled.ok) return err(files.located([...found, ...(compiled.ok ? [] : certain(compiled.error))]))
+  const tags = await readServiceTags(config, catalogue, reads)
+  const compiled = compilePolicy({ config, ...catalogue, tags: tags.ok ? tags.value : undefined, digest })
+  if (!tags.ok) found.push(problem(['serviceTags', 'file'], tags.error))
+  if (!tags.ok || found.length > 0 || !compiled.ok)
+    return err(files.located([...found, ...(compiled.ok ? [] : certain(compiled.error))]))
   const token = config.admin.tokenFile === undefined ? ok(undefined) : await readSecret(config.admin.tokenFile, 'token', reads)
   if (!token.ok) return err(files.located([problem(['admin', 'tokenFile'], token.error)]))
   const auditKey =
@@ -79,6 +91,8 @@ export async function loadConfig(
   if (!auditKey.ok) return err(files.located([problem(['audit', 'hashKeyFile'], auditKey.error)]))
   const access = await loadClientAccess(config, reads)
   if (!access.ok) return err(files.located(access.error))
+  const hooks = await readHooks(config.hooks.files, reads)
+  if (!hooks.ok) return err(files.located(hooks.error))
   const inspection = await loadInspection(config.inspection, reads)
   const means = inspection.ok ? ok(inspection.value.authority) : inspection
   const warnings = [
@@ -86,22 +100,45 @@ export async function loadConfig(
     ...warnAboutAdmin(config),
     ...warnAboutAudit(config),
     ...access.value.warnings,
+    ...warnAboutSubnet(config),
+    ...warnAboutTransparent(config),
     ...lintExpiry(config, new Date().toISOString().slice(0, 10)),
+    ...warnAboutSecret(['admin', 'tokenFile'], token.value),
+    ...warnAboutSecret(['audit', 'hashKeyFile'], auditKey.value),
     ...lintInspection(compiled.value.policy, means),
   ]
   return ok({
     file,
     config,
     compiled: compiled.value,
+    tags: tags.value,
     inspection: inspection.ok ? inspection.value : undefined,
     access: access.value.access,
+    hooks: hooks.value.hooks,
     warnings: files.located(warnings),
     contentHash: files.contentHash,
-    files: [...files.names, ...namedFiles(config)],
-    adminToken: token.value,
-    auditKey: auditKey.value,
+    files: [...files.names, ...namedFiles(config), ...hooks.value.inputs],
+    adminToken: token.value?.secret,
+    auditKey: auditKey.value?.secret,
     rulePlaces: new Map(config.rules.map(({ name }, index) => [`rule/${name}`, rulePlace(files, index)])),
   })
+}
+
+/** The file that `serviceTags.file` names, as far as this config has to do with it. */
+function readServiceTags(
+  config: Config,
+  { editions, azure }: Catalogue,
+  reads: FileReads,
+): Promise<Result<TagSource | undefined, string>> {
+  const { serviceTags, cloud } = config
+  if (serviceTags.file === undefined) return Promise.resolve(ok(undefined))
+  const needed = tagsNeeded(config, editions, azure)
+  return readTagSource(serviceTags.file, { cloud, facts: azure.tags, isWanted: (name) => needed.has(name) }, reads)
+}
+
+/** A secret that others can read is still one to most; unlike the CA's key, nothing is signed with it. */
+function warnAboutSecret(path: readonly string[], secret: Secret | undefined): Problem[] {
+  return secret?.exposure === undefined ? [] : [warning(path, secret.exposure)]
 }
 
 /**
@@ -180,13 +217,14 @@ function isMapping(value: unknown): value is Record<string, unknown> {
 }
 
 /** Files that the config names, beside those it is written in. */
-function namedFiles({ inspection, admin, audit, credentials, listen }: Config): string[] {
+function namedFiles({ inspection, admin, audit, credentials, listen, serviceTags }: Config): string[] {
   const { caCertificate, caKey, upstreamCa } = inspection
   const { certificate, key, clientCa, crl } = listen.proxy.tls ?? {}
-  const secrets = [admin.tokenFile, audit.hashKeyFile, credentials.file, certificate, key, clientCa, crl].filter(
-    (name) => name !== undefined,
-  )
-  return [caCertificate, caKey, ...upstreamCa, ...secrets]
+  const named = [
+    ...[admin.tokenFile, audit.hashKeyFile, credentials.file, serviceTags.file],
+    ...[certificate, key, clientCa, crl],
+  ].filter((name) => name !== undefined)
+  return [caCertificate, caKey, ...upstreamCa, ...named]
 }
 
 function absoluteFiles(tls: ListenerTlsSettings, absolute: (file: string) => string): ListenerTlsSettings {
@@ -202,7 +240,7 @@ function absoluteFiles(tls: ListenerTlsSettings, absolute: (file: string) => str
 
 /** `-` is standard output and no path. */
 function withAbsolutePaths(config: Config, folder: string): Config {
-  const { admin, audit, credentials, inspection, listen, stateDirectory } = config
+  const { admin, audit, credentials, hooks, inspection, listen, serviceTags, stateDirectory } = config
   const { tls } = listen.proxy
   const absolute = (file: string) => resolve(folder, file)
   return {
@@ -215,12 +253,14 @@ function withAbsolutePaths(config: Config, folder: string): Config {
     },
     credentials: credentials.file === undefined ? credentials : { ...credentials, file: absolute(credentials.file) },
     listen: tls === undefined ? listen : { ...listen, proxy: { ...listen.proxy, tls: absoluteFiles(tls, absolute) } },
+    hooks: { ...hooks, files: hooks.files.map(absolute) },
     inspection: {
       ...inspection,
       caCertificate: absolute(inspection.caCertificate),
       caKey: absolute(inspection.caKey),
       upstreamCa: inspection.upstreamCa.map(absolute),
     },
+    serviceTags: serviceTags.file === undefined ? serviceTags : { file: absolute(serviceTags.file) },
     stateDirectory: absolute(stateDirectory),
   }
 }

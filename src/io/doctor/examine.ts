@@ -1,4 +1,5 @@
 import type { SecureContext } from 'node:tls'
+import { allListeners } from '../../core/config/listen.ts'
 import type { Config } from '../../core/config.ts'
 import { formatListenAddress } from '../../core/listen-address.ts'
 import { type IpAddress, unmapped } from '../../core/names/ip.ts'
@@ -57,7 +58,7 @@ export async function examine(targets: readonly ExactTarget[], options: ExamineO
   const dialer = new Dialer({
     resolver,
     dialMs: () => deadlineMs,
-    isOwnListener: (address, port) => isListener(Object.values(config.listen), address, port),
+    isOwnListener: (address, port) => isListener([...allListeners(config.listen).values()], address, port),
     onDialled: () => {},
   })
   const examinations: Examination[] = []

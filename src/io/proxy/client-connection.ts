@@ -2,9 +2,12 @@ import type { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { CredentialRecord } from '../../core/config/credential-file.ts'
+import type { Narrowing } from '../../core/hooks/hook-answer.ts'
 import type { Authority } from '../../core/names/authority.ts'
 import { type IpAddress, parseIp, unmapped } from '../../core/names/ip.ts'
+import type { OriginalDestination } from '../../core/policy/transparent-target.ts'
 import type { Result } from '../../core/result.ts'
+import type { ProxiedPeer } from '../../core/wire/proxy-header.ts'
 import { type ClientCertificate, clientCertificateOf } from '../tls/client-certificate.ts'
 import type { Dialled } from './dial.ts'
 import type { Exchange } from './exchange.ts'
@@ -19,6 +22,10 @@ export interface HttpSession {
   readonly parent: string
   /** Who opened it, where a password told. */
   readonly proved: CredentialRecord | undefined
+  /** What a hook narrowed the tunnel to; absent where none did. */
+  readonly narrowings: readonly Narrowing[] | undefined
+  /** Header fields of the CONNECT; absent where there are no hooks to be shown them. */
+  readonly hookFields: readonly string[] | undefined
   /** The connection that was made before the 200, for the first request. */
   dialled: Dialled | undefined
   /** A request has come out of it, whatever became of it. */
@@ -39,6 +46,16 @@ export interface ShownCertificate {
   readonly clientCa: string | undefined
 }
 
+/** What is known of a connection beside its socket. */
+export interface ToldOfConnection {
+  /** Whose it is, as a trusted PROXY header says. */
+  readonly source?: ProxiedPeer | undefined
+  /** Where it was going before it was redirected here. */
+  readonly original?: OriginalDestination | undefined
+  /** The CAs, in PEM, that its certificate was verified by. */
+  readonly clientCa?: string | undefined
+}
+
 /** One client connection on a listener, or what was found inside one. */
 export class ClientConnection {
   /** Where answers go: the TCP connection, or the TLS inside it. */
@@ -52,6 +69,8 @@ export class ClientConnection {
   readonly certificate: ShownCertificate | undefined
   /** Nobody on the way can read what is sent to the listener. */
   readonly isConfidential: boolean
+  /** On a transparent listener: where the client was going. */
+  readonly original: OriginalDestination | undefined
   /** Requests whose answers are not finished, in the order they came. */
   readonly requests = new Set<PendingRequest>()
   /** The request read last; its body may still be arriving, even after its answer. */
@@ -63,17 +82,18 @@ export class ClientConnection {
     socket: Socket,
     listener: string,
     outer?: { readonly connection: ClientConnection; readonly session: HttpSession },
-    clientCa?: string,
+    told: ToldOfConnection = {},
   ) {
     this.socket = socket
     this.listener = listener
     this.session = outer?.session
-    this.certificate = outer?.connection.certificate ?? (outer === undefined ? shownOn(socket, clientCa) : undefined)
+    this.certificate = outer?.connection.certificate ?? (outer === undefined ? shownOn(socket, told.clientCa) : undefined)
     this.isConfidential = outer?.connection.isConfidential ?? socket instanceof TLSSocket
-    const address = outer?.connection.client ?? parseIp(socket.remoteAddress?.replace(/%.*$/, '') ?? '')
+    this.original = told.original
+    const address = outer?.connection.client ?? told.source?.address ?? parseIp(socket.remoteAddress?.replace(/%.*$/, '') ?? '')
     // A peer that has gone before it was accepted has no address; it matches no range that anybody would allow.
     this.client = unmapped(address ?? NO_ADDRESS)
-    this.clientPort = outer?.connection.clientPort ?? socket.remotePort ?? 0
+    this.clientPort = outer?.connection.clientPort ?? told.source?.port ?? socket.remotePort ?? 0
   }
 
   /** The relay has the socket: nobody gets at it through this record, and it need not be kept for as long as the tunnel is. */

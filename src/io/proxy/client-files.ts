@@ -19,7 +19,7 @@ type FileName = keyof typeof FILES
 
 /** Whether the request is for a file that is switched on. Any other is judged like all requests. */
 export function asksForFile({ connection, generation }: Exchange, head: RequestHead): boolean {
-  if (connection.session !== undefined || !READING.includes(head.method)) return false
+  if (connection.session !== undefined || connection.original !== undefined || !READING.includes(head.method)) return false
   const name = fileNamed(head.target)
   return name !== undefined && generation.config.clients.files.includes(name)
 }

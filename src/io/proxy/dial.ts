@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { getSystemErrorName } from 'node:util'
 import type { Host } from '../../core/names/authority.ts'
-import type { IpAddress } from '../../core/names/ip.ts'
+import { type IpAddress, unmapped } from '../../core/names/ip.ts'
 import type { Entry } from '../../core/policy/entry.ts'
 import type { Policy } from '../../core/policy/policy.ts'
 import type { Reason } from '../../core/policy/reasons.ts'
@@ -17,10 +17,22 @@ export interface DialRequest {
   readonly port: number
   /** The entry that allowed it; its `destinations` count. Absent in report mode. */
   readonly entry: Entry | undefined
+  /** Where a transparent client was going: for a name, to be found among its addresses. */
+  readonly claim?: Claim | undefined
+}
+
+/** The address that a client holds to be its host's. It is never dialled for that. */
+export interface Claim {
+  readonly address: IpAddress
+  /** Called where it is none of the host's; gives the detail of the refusal, if that is to be one. */
+  readonly onMismatch: () => string | undefined
 }
 
 export interface DialFailure {
-  readonly reason: Extract<Reason, 'address_refused' | 'loop_detected' | 'dns_failed' | 'dial_failed' | 'dial_timeout'>
+  readonly reason: Extract<
+    Reason,
+    'address_refused' | 'address_mismatch' | 'loop_detected' | 'dns_failed' | 'dial_failed' | 'dial_timeout'
+  >
   readonly detail: string
   readonly refusal?: AddressRefusal
 }
@@ -148,11 +160,16 @@ export class Dialer {
   }
 
   #vet(
-    { policy, entry }: DialRequest,
+    { policy, host, entry, claim }: DialRequest,
     candidates: readonly IpAddress[],
     pinned: boolean,
     port: number,
   ): Result<Destination, DialFailure> {
+    // A pin is the operator's word against DNS, and so against what clients find there.
+    if (claim !== undefined && host.kind === 'name' && !pinned && candidates.length > 0 && !isAmong(claim.address, candidates)) {
+      const detail = claim.onMismatch()
+      if (detail !== undefined) return err({ reason: 'address_mismatch', detail })
+    }
     const permission = { pinned, destinations: entry?.destinations, privateRanges: policy.privateRanges }
     const vetted: VettedAddress[] = []
     let refusal: AddressRefusal | undefined
@@ -168,6 +185,10 @@ export class Dialer {
     if (refusal === undefined) return err({ reason: 'dns_failed', detail: 'the name has no address' })
     return err({ reason: 'address_refused', detail: `${refusal.address.text} (${refusal.block})`, refusal })
   }
+}
+
+function isAmong(address: IpAddress, candidates: readonly IpAddress[]): boolean {
+  return candidates.some((candidate) => unmapped(candidate).text === address.text)
 }
 
 function asDialFailure(found: Result<readonly IpAddress[], LookupFailure>): Result<readonly IpAddress[], DialFailure> {

@@ -9,6 +9,7 @@ import type { ClientGroup } from '../../core/policy/client-group.ts'
 import type { Denial } from '../../core/policy/enforce.ts'
 import type { Entry } from '../../core/policy/entry.ts'
 import { type Hint, hintFor, plainHint } from '../../core/policy/hints.ts'
+import type { EchSetting } from '../../core/policy/judge-opening.ts'
 import type { Policy } from '../../core/policy/policy.ts'
 import { isFailure, type Reason } from '../../core/policy/reasons.ts'
 import type { AddressRefusal } from '../../core/policy/vet.ts'
@@ -60,9 +61,15 @@ export class Exchange {
   proved: CredentialRecord | undefined
   /** What its tunnels and requests are counted under. */
   countedAs: string
+  /** Name of the hook that let it through, or refused it. */
+  hook: string | undefined
+  /** Header fields as they came; kept only where there are hooks to be shown them. */
+  hookFields: readonly string[] | undefined
   /** What report mode let pass. */
   wouldDeny: Denial | undefined
   address: { readonly ip: IpAddress; readonly port: number } | undefined
+  /** What there is to say of a request that is served. */
+  note: string | undefined
   #hint: Hint | undefined
   #counted = false
   #settled = false
@@ -87,6 +94,11 @@ export class Exchange {
     return this.group?.limits ?? this.generation.config.limits
   }
 
+  /** That of the client's group. */
+  get ech(): EchSetting {
+    return this.group?.ech ?? this.generation.config.inspection.ech
+  }
+
   get settled(): boolean {
     return this.#settled
   }
@@ -108,6 +120,7 @@ export class Exchange {
     const hint = this.target === undefined ? plainHint(refusal) : hintFor(policy, this.target, refusal, refusal.refusal)
     if (!this.#settled) {
       this.entry = refusal.entry ?? this.entry
+      this.hook = refusal.hook ?? this.hook
       this.#hint = hint
       const verdict = isFailure(reason) ? 'error' : 'deny'
       this.#count(verdict, refusal, refusal.isChallenge)
@@ -133,7 +146,7 @@ export class Exchange {
     if (limit !== undefined) this.#telemetry.hit(limit)
     this.#telemetry.countBytes(this.entry?.id, relayed.bytesUp, relayed.bytesDown)
     const { wouldDeny } = this
-    this.#write(wouldDeny === undefined ? 'allow' : 'would_deny', wouldDeny?.reason, undefined, relayed)
+    this.#write(wouldDeny === undefined ? 'allow' : 'would_deny', wouldDeny?.reason, this.note, relayed)
   }
 
   /** Records a tunnel that was allowed and whose client did not finish its handshake with us. */
@@ -173,7 +186,8 @@ export class Exchange {
   #write(event: AuditVerdict, reason: Reason | undefined, detail: string | undefined, relayed: Partial<Relayed>): void {
     this.#settled = true
     const { policy, config } = this.generation
-    const { parent, kind, connection, method, target, entry, address, serverName, group, user } = this
+    const { parent, kind, connection, method, target, entry, address, serverName, group, user, hook } = this
+    const { original } = connection
     // What is undefined is left out of the line.
     const line: FullAuditEvent = {
       time: new Date().toISOString(),
@@ -193,10 +207,12 @@ export class Exchange {
       method,
       path: this.#path(config.audit),
       sni: serverName,
+      hook,
       reason,
       hint: this.#hint?.text,
       detail,
       address: address && formatAuthority({ host: addressHost(address.ip), port: address.port }),
+      original: original && formatAuthority({ host: addressHost(original.address), port: original.port }),
       bytesUp: relayed.bytesUp,
       bytesDown: relayed.bytesDown,
       endedBy: relayed.endedBy,

@@ -4,6 +4,7 @@ import httpProxy from 'http-proxy'
 import { parseIp } from '../../core/names/ip.ts'
 import { type Field, requestFields, responseFields } from '../../core/wire/fields.ts'
 import type { RequestHead } from '../../core/wire/request-head.ts'
+import { claimOf } from './claim.ts'
 import { Caller, type Destination } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { type ForwardPlan, planForward } from './forward-plan.ts'
@@ -70,14 +71,19 @@ export class Forwarder {
     // In the meantime the rest of the request may have turned out malformed, and the client may have gone.
     if (exchange.settled) return
     if (barred !== undefined) return refuse(request, barred)
-    const plan = planForward(this.#context, exchange, head)
+    const planned = planForward(this.#context, exchange, head)
+    const plan = planned instanceof Promise ? await planned : planned
+    if (exchange.settled) return
     if (!plan.ok) return refuse(request, plan.error)
     if (responder.gone) return exchange.served({ ...NOTHING_RELAYED, endedBy: 'client' })
     responder.onClose(() => this.#onClientDone(request))
     const { authority } = plan.value
     const { dialer } = this.#context
     const deadline = dialer.deadline()
-    const located = await dialer.locate({ policy: exchange.policy, ...authority, entry: exchange.entry }, deadline)
+    // What was judged: the host that the origin is told, or the address that the client was connecting to.
+    const { policy, target = authority, entry } = exchange
+    const claim = claimOf(this.#context, exchange)
+    const located = await dialer.locate({ policy, ...target, entry, claim }, deadline)
     if (!located.ok) return refuse(request, located.error)
     await this.#send(request, plan.value, located.value, deadline)
   }

@@ -1,6 +1,7 @@
 import type { Config } from '../../core/config.ts'
 import type { Policy } from '../../core/policy/policy.ts'
 import type { ClientAccess } from '../credentials/client-access.ts'
+import type { HookHost } from '../hooks/hook-host.ts'
 import type { Inspection } from '../tls/inspection.ts'
 
 /** Config, the policy compiled from it and what it needs to look inside TLS, swapped as one. A request keeps the generation it began with. */
@@ -12,4 +13,6 @@ export interface Generation {
   /** Absent without a usable CA. */
   readonly inspection: Inspection | undefined
   readonly access: ClientAccess
+  /** Absent where there are none. */
+  readonly hooks: HookHost | undefined
 }

@@ -1,6 +1,7 @@
 import type { CredentialRecord } from '../../core/config/credential-file.ts'
 import { isLoopback } from '../../core/names/special-purpose.ts'
 import { countedAs, type GroupMatch, groupOf } from '../../core/policy/client-group.ts'
+import type { Policy } from '../../core/policy/policy.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { pairs } from '../../core/wire/fields.ts'
 import type { RequestHead } from '../../core/wire/request-head.ts'
@@ -43,7 +44,8 @@ export function identify(
   const match = groupOf(groups, { ...facts, user: 'unread' })
   if (match.kind === 'group') return note(exchange, ok({ match }))
   if (credentials === undefined) return undefined
-  const sent = sentCredentials(connection, head)
+  // Nobody shows a proxy credentials who does not know of it: what comes is for the server.
+  const sent = connection.original === undefined ? sentCredentials(connection, head) : ok(undefined)
   if (!sent.ok) return sent.error
   if (sent.value === undefined) {
     const refusal = note(exchange, identifyAgain(connection, undefined, generation))
@@ -91,8 +93,15 @@ export function identifyAgain(
   const match = groupOf(policy.groups, facts)
   if (match.kind === 'ask') throw new Error('the user is known or there is none')
   const isKnown = match.kind === 'group' || stillProved !== undefined || certificate.value !== undefined
-  if (!isKnown && credentials !== undefined && config.credentials.required) return err(MISSING)
+  if (!isKnown && credentials !== undefined && config.credentials.required)
+    return err(connection.original === undefined ? MISSING : CANNOT_SHOW)
   return ok({ match, ...(stillProved === undefined ? {} : { proved: stillProved }) })
+}
+
+/** The policy that counts for a client by what it has shown so far; the one at the top where it is in no group. */
+export function policyOf(connection: ClientConnection, generation: Generation): Policy {
+  const identity = identifyAgain(connection, undefined, generation)
+  return identity.ok && identity.value.match.kind === 'group' ? identity.value.match.group.policy : generation.policy
 }
 
 function note(exchange: Exchange, identity: Result<Identity, Refusal>): Refusal | undefined {
@@ -140,6 +149,11 @@ function sentCredentials(
 }
 
 const MISSING: Refusal = { reason: 'credentials_required', detail: 'no credentials were sent', isChallenge: true }
+
+const CANNOT_SHOW: Refusal = {
+  reason: 'credentials_required',
+  detail: 'a client that is redirected here cannot show any; only a group with its address in `sources` lets it in',
+}
 
 const REFUSALS: Readonly<Record<Exclude<Verification, 'right'>, Refusal>> = {
   wrong: { reason: 'credentials_required', detail: 'there is no such user, or the password is another' },

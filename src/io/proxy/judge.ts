@@ -1,6 +1,11 @@
 import type { IncomingMessage } from 'node:http'
-import { decide, type EgressRequest } from '../../core/policy/decide.ts'
-import { enforce, type Ruling } from '../../core/policy/enforce.ts'
+import { applyHooks, type HookedRuling, hasSayIn, narrowed } from '../../core/hooks/apply-hooks.ts'
+import { HookQuestion } from '../../core/hooks/hook-question.ts'
+import type { Hostname } from '../../core/names/hostname.ts'
+import type { ClientGroup } from '../../core/policy/client-group.ts'
+import { type Decision, decide, type EgressRequest } from '../../core/policy/decide.ts'
+import { type Circumstances, enforce } from '../../core/policy/enforce.ts'
+import { type OriginalDestination, transparentTarget } from '../../core/policy/transparent-target.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import {
   type BodyFraming,
@@ -10,11 +15,12 @@ import {
   readTarget,
   type WireProblem,
 } from '../../core/wire/request-head.ts'
+import type { HookHost } from '../hooks/hook-host.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { identify, recogniseUnasked } from './identify.ts'
 import type { ProxyContext } from './proxy-context.ts'
 
-export type Allowed = Extract<Ruling, { verdict: 'allow' }>
+export type Allowed = Extract<HookedRuling, { verdict: 'allow' }>
 
 /** A head that means one thing only. */
 export interface JudgedHead {
@@ -80,14 +86,101 @@ export function judgeHead(exchange: Exchange, head: RequestHead): Result<JudgedH
   return target.ok ? ok({ framing: framing.value, target: target.value }) : target
 }
 
-/** Decision, mode and what this gateway can do, in one. Notes on the exchange what decided. */
-export function rule(exchange: Exchange, request: EgressRequest): Result<Allowed, Refusal> {
+/**
+ * Decision, hooks, mode and what this gateway can do, in one. Notes on the exchange what decided. A promise only where a hook has to be
+ * asked.
+ */
+export function rule(
+  exchange: Exchange,
+  request: EgressRequest,
+  rawHeaders: readonly string[],
+): Result<Allowed, Refusal> | Promise<Result<Allowed, Refusal>> {
   const { policy, group } = exchange
-  const { inspection } = exchange.generation
+  const { inspection, hooks } = exchange.generation
+  const decision = decide(policy, request)
   const inspectionAvailable = !group?.neverInspected && (inspection?.permits(request.host) ?? false)
-  const ruling = enforce(decide(policy, request), { mode: policy.mode, port: request.port, inspectionAvailable })
+  const circumstances = { mode: policy.mode, port: request.port, inspectionAvailable }
+  if (hooks === undefined) {
+    return settle(exchange, withinTunnel(exchange, enforce(decision, circumstances), request, circumstances))
+  }
+  return ruleWithHooks(exchange, request, rawHeaders, hooks, decision, circumstances)
+}
+
+function ruleWithHooks(
+  exchange: Exchange,
+  request: EgressRequest,
+  rawHeaders: readonly string[],
+  hooks: HookHost,
+  decision: Decision,
+  circumstances: Circumstances,
+): Result<Allowed, Refusal> | Promise<Result<Allowed, Refusal>> {
+  const rights = exchange.generation.config.hooks
+  exchange.hookFields = rawHeaders
+  const settled = (ruling: HookedRuling) => settle(exchange, withinTunnel(exchange, ruling, request, circumstances))
+  if (!hooks.asks || !hasSayIn(decision, circumstances, rights)) return settled(enforce(decision, circumstances))
+  const answer = hooks.ask(questionOf(exchange, request, decision, exchange.group))
+  if (!(answer instanceof Promise)) return settled(applyHooks(decision, answer, request, circumstances, rights))
+  return answer.then((late) => settled(applyHooks(decision, late, request, circumstances, rights)))
+}
+
+/** What a tunnel was narrowed to holds for all that is inside. */
+function withinTunnel(
+  { connection }: Exchange,
+  ruling: HookedRuling,
+  request: EgressRequest,
+  circumstances: Circumstances,
+): HookedRuling {
+  const narrowings = connection.session?.narrowings
+  return narrowings === undefined ? ruling : narrowed(ruling, narrowings, request, circumstances)
+}
+
+/**
+ * What hooks are asked about a request, or about a tunnel that one has opened.
+ *
+ * @param group that of the client now: of an open tunnel it may be another than it was
+ */
+export function questionOf(
+  exchange: Exchange,
+  request: EgressRequest,
+  decision: Decision,
+  group: ClientGroup | undefined,
+): HookQuestion {
+  const { id, kind, connection, parent, user, hookFields = [] } = exchange
+  return new HookQuestion({
+    id,
+    kind,
+    listener: connection.listener,
+    client: connection.client.text,
+    group: group?.name,
+    user,
+    parent,
+    request,
+    decision,
+    fields: hookFields,
+    proxyFields: connection.session?.hookFields ?? hookFields,
+  })
+}
+
+function settle(exchange: Exchange, ruling: HookedRuling): Result<Allowed, Refusal> {
   exchange.entry = ruling.entry
   if (ruling.verdict === 'deny') return err(ruling)
   exchange.wouldDeny = ruling.wouldDeny
+  exchange.hook = ruling.hook
   return ok(ruling)
+}
+
+/**
+ * The same for a connection that was redirected here, by its host's name or by the address it was going to. Notes on the exchange
+ * which of them it is for.
+ */
+export function ruleTransparent(
+  exchange: Exchange,
+  name: Hostname | undefined,
+  original: OriginalDestination,
+  head?: { readonly http: NonNullable<EgressRequest['http']>; readonly rawHeaders: readonly string[] },
+): Result<Allowed, Refusal> | Promise<Result<Allowed, Refusal>> {
+  const { request, byAddress } = transparentTarget(exchange.policy, name, original, head?.http)
+  exchange.target = { host: request.host, port: request.port }
+  if (byAddress && name !== undefined) exchange.note = `allowed by its address; the client names ${name}`
+  return rule(exchange, request, head?.rawHeaders ?? [])
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
@@ -16,9 +17,11 @@ import { answerAndClose, endAndLinger } from './closing.ts'
 import { KEEP_ALIVE_PROBE_MS } from './dial.ts'
 import { Exchange } from './exchange.ts'
 import type { Forwarder } from './forward.ts'
+import { type FrontOptions, type FrontParts, openFront } from './front.ts'
 import { Http2Inside } from './http2-inside.ts'
 import { headOf } from './judge.ts'
 import { wireProblemOf } from './parser-error.ts'
+import type { ClientPlaces } from './places.ts'
 import type { ProxyContext } from './proxy-context.ts'
 import { Http1Responder } from './responder.ts'
 import { openTunnel } from './tunnel.ts'
@@ -27,9 +30,16 @@ import { forwardWebSocket } from './websocket.ts'
 /** How often Node looks for heads that are overdue. */
 const HEAD_CHECK_MS = 500
 
+export interface ListenerOptions extends FrontOptions {
+  /** Clients speak TLS to it, after a PROXY header if there is one. */
+  readonly tls: ListenerTls | undefined
+  readonly places: ClientPlaces
+}
+
 /**
  * A listener for explicit proxying: CONNECT, absolute-form HTTP and WebSockets over plain HTTP. Node parses; what it lets
- * through is judged again by `core/wire`, and every connection has a record of its own.
+ * through is judged again by `core/wire`, and every connection has a record of its own. A transparent listener is the same behind
+ * another front.
  */
 export class ProxyListener {
   readonly name: string
@@ -39,19 +49,24 @@ export class ProxyListener {
   #http2: Http2Inside
   /** Every connection that is open, and what is inside one. */
   readonly #connections = new Map<Socket, ClientConnection>()
+  readonly #places: ClientPlaces
+  /** Takes a connection as it comes to the HTTP parser: Node's own way, which it has to be asked for here. */
+  readonly #parser: (this: Server, socket: Socket) => void
+  readonly #front: FrontParts | undefined
   #onConnection: (() => void) | undefined
-  #maxConnections: number
-  #handedOver = 0
+  #accepted = 0
   #clientCa: string | undefined
-  /** Connections whose TLS handshake is not done, by where they come from. */
+  /** Node's way to take a connection through its TLS handshake; absent where the listener speaks no TLS. */
+  readonly #shakeHands: ((this: Server, socket: Socket) => void) | undefined
+  /** Connections whose TLS handshake is not done, by both their ends. */
   readonly #handshaking = new Map<string, Socket>()
 
-  constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits) {
+  constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits, options: ListenerOptions) {
     this.name = name
     this.#context = context
     this.#forwarder = forwarder
-    const { tls } = context.generation().access
-    const options = {
+    const { tls } = options
+    const ways = {
       // The target and the fields have limits of their own, judged after parsing; this one only bounds the parser.
       maxHeaderSize: limits.targetBytes + limits.headBytes,
       headersTimeout: limits.headSeconds * 1000,
@@ -64,14 +79,17 @@ export class ProxyListener {
       keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS,
       noDelay: true,
     }
-    this.#server = tls === undefined ? createServer(options) : createTlsServer({ ...options, ...tlsOptions(tls, limits) })
+    this.#server = tls === undefined ? createServer(ways) : createTlsServer({ ...ways, ...tlsOptions(tls, limits) })
     this.#clientCa = tls?.clientCa
     // Node would silently drop the fields past 2,000; ours are counted and refused.
     this.#server.maxHeadersCount = 0
-    this.#maxConnections = limits.connections
-    this.#boundConnections()
     this.#http2 = this.#http2Inside(limits)
+    this.#parser = takenFrom(this.#server, tls === undefined ? 'connection' : 'secureConnection')
+    this.#shakeHands = tls === undefined ? undefined : takenFrom(this.#server, 'connection')
+    this.#front = this.#frontOf(options)
     this.#listen()
+    this.#places = options.places
+    this.#places.share({ leave: (places) => this.#leave(places) })
   }
 
   /** Takes other limits from now on; connections there are keep what Node has set for them. */
@@ -80,8 +98,6 @@ export class ProxyListener {
     Object.assign(this.#server, { maxHeaderSize: limits.targetBytes + limits.headBytes })
     this.#server.headersTimeout = limits.headSeconds * 1000
     this.#server.keepAliveTimeout = limits.keepAliveSeconds * 1000
-    this.#maxConnections = limits.connections
-    this.#boundConnections()
     this.#http2 = this.#http2Inside(limits)
   }
 
@@ -95,16 +111,32 @@ export class ProxyListener {
     this.#clientCa = tls.clientCa
   }
 
-  /** So many of this listener's connections are tunnels that Node does not see any more; they count all the same. */
-  handedOver(tunnels: number): void {
-    this.#handedOver = tunnels
-    this.#boundConnections()
+  #leave(places: number): void {
+    const most = this.#accepted + places
+    // To Node 20 nought is no bound at all.
+    this.#server.maxConnections = most > 0 ? most : -1
   }
 
-  #boundConnections(): void {
-    const left = this.#maxConnections - this.#handedOver
-    // To Node 20 nought is no bound at all.
-    this.#server.maxConnections = left > 0 ? left : -1
+  #frontOf({ proxyProtocol, transparent }: FrontOptions): FrontParts | undefined {
+    if (proxyProtocol === undefined && transparent === undefined) return undefined
+    return {
+      proxyProtocol,
+      transparent,
+      context: this.#context,
+      exchange: (connection, kind) => this.#exchange(connection, kind),
+      adopt: (connection) => this.#connections.set(connection.socket, connection),
+      parse: ({ socket }) => {
+        this.#enter(socket)
+        // It was paused while its front was read; inside TLS it is not read from here.
+        if (this.#shakeHands === undefined) socket.resume()
+      },
+      serveInside: this.#serveInside,
+      onFault: (error, { socket }, exchange) => {
+        if (exchange === undefined) this.#context.log.error({ listener: this.name, err: error }, 'connection handler failed')
+        else this.#fault(error, exchange)
+        socket.destroy()
+      },
+    }
   }
 
   #http2Inside(limits: Limits): Http2Inside {
@@ -119,11 +151,6 @@ export class ProxyListener {
   /** Calls back after each connection that is accepted. */
   onConnection(callback: () => void): void {
     this.#onConnection = callback
-  }
-
-  /** Client connections there are, tunnels among them. */
-  get connections(): number {
-    return this.#connections.size + this.#handedOver
   }
 
   /** Binds; throws what the system says. */
@@ -148,18 +175,8 @@ export class ProxyListener {
 
   #listen(): void {
     const server = this.#server
-    server.on('connection', (socket: Socket) => {
-      // A connection that is given back to the parser comes here once more.
-      if (this.#connections.has(socket)) return
-      this.#own(new ClientConnection(socket, this.name))
-      this.#onConnection?.()
-      if ('setSecureContext' in server) this.#awaitHandshake(socket)
-    })
-    server.on('secureConnection', (socket: TLSSocket) => {
-      // As above, where it is given back.
-      if (this.#connections.has(socket)) return
-      this.#handshakeDone(socket)
-    })
+    server.on('connection', (socket: Socket) => this.#accept(socket))
+    server.on('secureConnection', (socket: TLSSocket) => this.#handshakeDone(socket))
     server.on('tlsClientError', (_error: Error, socket: TLSSocket) => {
       this.#context.telemetry.metrics.tlsHandshakeFailures.inc({ cause: 'listener' })
       socket.destroy()
@@ -178,20 +195,44 @@ export class ProxyListener {
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => this.#onParserError(error, socket))
   }
 
-  /** From here on the connection is what is inside its TLS. */
-  #handshakeDone(socket: TLSSocket): void {
-    const outside = this.#handshaking.get(peerOf(socket))
-    if (outside !== undefined) this.#connections.delete(outside)
-    this.#handshaking.delete(peerOf(socket))
-    this.#own(new ClientConnection(socket, this.name, undefined, this.#clientCa))
+  #accept(socket: Socket): void {
+    this.#accepted++
+    this.#places.take()
+    socket.once('close', () => {
+      this.#accepted--
+      this.#places.giveBack()
+    })
+    const connection = new ClientConnection(socket, this.name)
+    if (this.#front === undefined) this.#enter(socket)
+    this.#own(connection)
+    this.#onConnection?.()
+    const front = this.#front
+    if (front !== undefined) this.#guard(socket, () => openFront(front, connection))
   }
 
-  #awaitHandshake(socket: Socket): void {
-    const peer = peerOf(socket)
-    this.#handshaking.set(peer, socket)
+  /** To the HTTP parser, through TLS where the listener speaks it. */
+  #enter(socket: Socket): void {
+    if (this.#shakeHands === undefined) return this.#parser.call(this.#server, socket)
+    const ends = endsOf(socket)
+    this.#handshaking.set(ends, socket)
     socket.once('close', () => {
-      if (this.#handshaking.get(peer) === socket) this.#handshaking.delete(peer)
+      if (this.#handshaking.get(ends) === socket) this.#handshaking.delete(ends)
     })
+    this.#shakeHands.call(this.#server, socket)
+  }
+
+  /** From here on the connection is what is inside its TLS. */
+  #handshakeDone(socket: TLSSocket): void {
+    const ends = endsOf(socket)
+    const outside = this.#handshaking.get(ends)
+    const before = outside && this.#connections.get(outside)
+    // It has closed meanwhile: nobody knows any more whose it was.
+    if (outside === undefined || before === undefined) return void socket.destroy()
+    this.#connections.delete(outside)
+    this.#handshaking.delete(ends)
+    const source = { address: before.client, port: before.clientPort }
+    this.#parser.call(this.#server, socket)
+    this.#own(new ClientConnection(socket, this.name, undefined, { source, clientCa: this.#clientCa }))
   }
 
   /** Nothing came in `keepAliveSeconds`, or in the time that the new owner of a connection has set. */
@@ -204,7 +245,7 @@ export class ProxyListener {
   /** An unexpected error ends one connection, never the process. */
   #guard(socket: Socket, handle: () => void | Promise<void>): void {
     const fail = (error: unknown) => {
-      this.#context.log.error({ listener: this.name, err: error }, 'connection handler failed')
+      this.#context.log.error({ listener: this.name, id: randomUUID(), err: error }, 'connection handler failed')
       socket.destroy()
     }
     try {
@@ -307,10 +348,9 @@ export class ProxyListener {
     else this.#parse(socket)
   }
 
-  /** Gives a connection that was taken from the HTTP parser back to it. */
+  /** Gives a connection to the HTTP parser, or back to it. */
   #parse(socket: Socket): void {
-    // What is inside a tunnel has had its TLS.
-    this.#server.emit('setSecureContext' in this.#server ? 'secureConnection' : 'connection', socket)
+    this.#parser.call(this.#server, socket)
     // It was paused while nobody owned its bytes, and a new listener alone does not undo that.
     socket.resume()
   }
@@ -386,8 +426,16 @@ function destroyThis(this: Socket): void {
   this.destroy()
 }
 
-function peerOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress} ${remotePort}`
+function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`
+}
+
+/** Node's own way to take what the event is about: from here on it has to be asked for. */
+function takenFrom(server: Server, event: 'connection' | 'secureConnection'): (this: Server, socket: Socket) => void {
+  const [own] = server.listeners(event)
+  if (own === undefined) throw new Error('this Node takes connections in another way')
+  server.off(event, own as (socket: Socket) => void)
+  return own as (this: Server, socket: Socket) => void
 }
 
 /**
@@ -407,6 +455,7 @@ function tlsOptions(tls: ListenerTls, { headSeconds }: Limits) {
 }
 
 /** Of an ordinary request on the connection. */
-function kindOf({ session }: ClientConnection): RequestKind {
+function kindOf({ session, original }: ClientConnection): RequestKind {
+  if (original !== undefined) return 'transparent'
   return session?.scheme === 'https' ? 'inspected' : 'forward'
 }

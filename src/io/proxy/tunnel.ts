@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { TunnelEnd } from '../../core/audit-event.ts'
+import { needsSight } from '../../core/hooks/apply-hooks.ts'
 import { letsThrough } from '../../core/policy/enforce.ts'
 import { judgeHello } from '../../core/policy/judge-opening.ts'
 import { err, type Result } from '../../core/result.ts'
@@ -11,15 +12,17 @@ import { breakOff } from '../relay/reset.ts'
 import type { Inspection } from '../tls/inspection.ts'
 import { type ClientHandshakeCause, interceptTls } from '../tls/intercept.ts'
 import { CarriedTunnel } from './carried-tunnel.ts'
+import { claimOf } from './claim.ts'
 import { ClientConnection, type HttpSession } from './client-connection.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
 import { Caller, type Dialled } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { HeldBytes } from './held-bytes.ts'
 import { type Allowed, admit, headOf, judgeHead, rule } from './judge.ts'
-import { type OpeningVerdict, TlsOpening } from './opening.ts'
+import { type OpeningVerdict, TlsOpening, type TunnelOpening } from './opening.ts'
 import type { ProxyContext } from './proxy-context.ts'
 import { TunnelDeadlines } from './tunnel-deadlines.ts'
+import { lifetimeMs } from './tunnels.ts'
 
 /** RFC 9110 section 9.3.6: a 2xx to CONNECT has neither body nor framing. */
 const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n'
@@ -34,6 +37,24 @@ const LOOK_AT_CERTIFICATE_MS = 2_000
 
 /** Takes a connection that carries HTTP in sight: plain, or out of TLS that was ended here. */
 export type ServeHttp = (connection: ClientConnection) => void
+
+/** The client's side of a tunnel that is not open yet: what it is told. */
+export interface TunnelFront {
+  /** The origin is connected. */
+  established(): void
+  /** Ends the connection, with what the client can read of a refusal. Nobody holds its bytes any more. */
+  refuse(refusal: Refusal, held: Buffer): void
+}
+
+/** A tunnel that policy allows, as far as that can be told before its origin is connected. */
+export interface TunnelStart {
+  readonly ruling: Allowed
+  readonly held: HeldBytes
+  readonly front: TunnelFront
+  /** Absent where nothing inside is judged. */
+  readonly opening: TunnelOpening | undefined
+  readonly serveHttp: ServeHttp
+}
 
 /**
  * The life of a CONNECT: judge, resolve, vet, dial, and only then the 200; then nothing flows either way until the opening is
@@ -64,20 +85,33 @@ export async function openTunnel(
   if (admitted instanceof Promise) hold()
   const barred = admitted instanceof Promise ? await admitted : admitted
   if (barred !== undefined) return refuse(barred)
-  const ruling = judgeConnect(context, exchange, req)
+  const judged = judgeConnect(context, exchange, req)
+  const ruling = judged instanceof Promise ? await judged : judged
   if (!ruling.ok) return refuse(ruling.error)
   const place = context.admission.takeTunnel(exchange.countedAs)
   if (place instanceof Promise) hold()
   const full = place instanceof Promise ? await place : place
   if (full !== undefined) return refuse({ reason: full })
-  const endsTls = ruling.value.inspect && ruling.value.protocol === 'tls'
+  const front: TunnelFront = { established: () => socket.write(ESTABLISHED), refuse }
+  const opening = openingOf(exchange, ruling.value, hold())
+  await carryTunnel(context, exchange, { ruling: ruling.value, held: hold(), front, opening, serveHttp })
+}
+
+function openingOf({ target, ech }: Exchange, { protocol, byAddress }: Allowed, held: HeldBytes): TlsOpening | undefined {
+  if (target === undefined || protocol !== 'tls') return undefined
+  return new TlsOpening(held, (hello) => judgeHello(hello, target, ech, byAddress))
+}
+
+/** Opens a tunnel that has its place, and gives the place back. */
+export async function carryTunnel(context: ProxyContext, exchange: Exchange, start: TunnelStart): Promise<void> {
+  const { ruling, front, held } = start
+  const endsTls = ruling.inspect && ruling.protocol === 'tls'
   const roomInside = !endsTls || context.admission.takeInspected()
-  if (roomInside instanceof Promise) hold()
   if (!(roomInside instanceof Promise ? await roomInside : roomInside)) {
     context.admission.releaseTunnel(exchange.countedAs)
-    return refuse(INSPECTION_FULL)
+    return front.refuse(INSPECTION_FULL, held.release())
   }
-  const tunnel = new Tunnel(context, exchange, ruling.value, hold(), serveHttp)
+  const tunnel = new Tunnel(context, exchange, start)
   try {
     await tunnel.open()
   } finally {
@@ -91,7 +125,11 @@ export async function openTunnel(
 
 const INSPECTION_FULL: Refusal = { reason: 'gateway_full', detail: 'no more tunnels are looked into at once' }
 
-function judgeConnect(context: ProxyContext, exchange: Exchange, req: IncomingMessage): Result<Allowed, Refusal> {
+function judgeConnect(
+  context: ProxyContext,
+  exchange: Exchange,
+  req: IncomingMessage,
+): Result<Allowed, Refusal> | Promise<Result<Allowed, Refusal>> {
   const judged = judgeHead(exchange, headOf(req))
   if (!judged.ok) return judged
   const { target } = judged.value
@@ -99,8 +137,10 @@ function judgeConnect(context: ProxyContext, exchange: Exchange, req: IncomingMe
   exchange.target = target.authority
   if (hasPassedThrough(req.rawHeaders, context.via)) return err({ reason: 'loop_detected', detail: '`Via` names this gateway' })
   // A CONNECT inside a tunnel would be a second, unjudged way out of it.
-  if (exchange.connection.session !== undefined) return err({ reason: 'method_not_listed', detail: 'CONNECT inside a tunnel' })
-  return rule(exchange, target.authority)
+  const { session, original } = exchange.connection
+  if (session !== undefined) return err({ reason: 'method_not_listed', detail: 'CONNECT inside a tunnel' })
+  if (original !== undefined) return err({ reason: 'method_not_listed', detail: 'CONNECT to no proxy' })
+  return rule(exchange, target.authority, req.rawHeaders)
 }
 
 /** A tunnel from its admission until the relay has it, or to its end where its inside is in sight. */
@@ -110,26 +150,23 @@ class Tunnel {
   readonly #ruling: Allowed
   readonly #held: HeldBytes
   readonly #socket: Socket
-  readonly #opening: TlsOpening | undefined
+  readonly #opening: TunnelOpening | undefined
+  readonly #front: TunnelFront
   readonly #serveHttp: ServeHttp
   /** Report mode let an opening through that cannot be looked into. */
   #passesUnseen = false
   /** The relay has it, and its end is seen to. */
   isCarried = false
 
-  constructor(context: ProxyContext, exchange: Exchange, ruling: Allowed, held: HeldBytes, serveHttp: ServeHttp) {
+  constructor(context: ProxyContext, exchange: Exchange, { ruling, held, front, opening, serveHttp }: TunnelStart) {
     this.#context = context
     this.#exchange = exchange
     this.#ruling = ruling
     this.#held = held
+    this.#front = front
+    this.#opening = opening
     this.#serveHttp = serveHttp
     this.#socket = exchange.connection.socket
-    const { target, generation, group } = exchange
-    if (target !== undefined && ruling.protocol === 'tls') {
-      this.#opening = new TlsOpening(held, (hello) =>
-        judgeHello(hello, target, group?.ech ?? generation.config.inspection.ech, ruling.byAddress),
-      )
-    }
   }
 
   async open(): Promise<void> {
@@ -138,7 +175,7 @@ class Tunnel {
     const dialled = await this.#dial()
     if (dialled === undefined) return
     if (this.#refusedEarly()) return void dialled.socket.destroy()
-    this.#socket.write(ESTABLISHED)
+    this.#front.established()
     this.#context.telemetry.metrics.setupSeconds.observe(this.#exchange.elapsedMs / 1000)
     if (this.#opening === undefined) {
       this.#exchange.allowed()
@@ -159,8 +196,7 @@ class Tunnel {
     if (verdict === undefined || verdict.kind === 'timeout' || verdict.kind === 'closed') return false
     const denial = this.#denialOf(verdict)
     if (denial === undefined) return false
-    this.#held.release()
-    answerAndClose(this.#socket, this.#exchange.refuse(denial))
+    this.#front.refuse(denial, this.#held.release())
     return true
   }
 
@@ -186,7 +222,9 @@ class Tunnel {
     const { denial } = verdict
     if (denial === undefined) return undefined
     const named = this.#exchange.entry === undefined ? denial : { ...denial, entry: this.#exchange.entry }
-    if (!letsThrough(denial.reason, this.#exchange.policy.mode)) return named
+    // What a hook narrowed to certain requests has to be seen, in report mode too.
+    const mustBeSeen = this.#ruling.narrowings?.some(needsSight) === true
+    if (mustBeSeen || !letsThrough(denial.reason, this.#exchange.policy.mode)) return named
     this.#exchange.wouldDeny ??= named
     this.#passesUnseen = true
     return undefined
@@ -198,7 +236,8 @@ class Tunnel {
     if (target === undefined) throw new Error('a tunnel without a target')
     const caller = new Caller()
     this.#held.onGone(() => caller.leave())
-    const dialled = await this.#context.dialer.dial({ policy, ...target, entry: this.#ruling.entry }, caller)
+    const claim = claimOf(this.#context, this.#exchange)
+    const dialled = await this.#context.dialer.dial({ policy, ...target, entry: this.#ruling.entry, claim }, caller)
     this.#held.onGone(undefined)
     if (this.#socket.destroyed) {
       if (dialled.ok) dialled.value.socket.destroy()
@@ -206,8 +245,7 @@ class Tunnel {
       return undefined
     }
     if (!dialled.ok) {
-      this.#held.release()
-      answerAndClose(this.#socket, this.#exchange.refuse(dialled.error))
+      this.#front.refuse(dialled.error, this.#held.release())
       return undefined
     }
     this.#exchange.address = { ip: dialled.value.address, port: dialled.value.port }
@@ -223,7 +261,7 @@ class Tunnel {
     const relay = this.#context.relay.start(this.#socket, dialled.socket, {
       initialUp: this.#held.release(),
       idleMs: limits.tunnelIdleSeconds * 1000,
-      lifetimeMs: limits.tunnelLifetimeSeconds * 1000,
+      lifetimeMs: lifetimeMs(limits, this.#ruling.narrowings),
     })
     new CarriedTunnel(this.#context, this.#exchange, relay, false)
     this.isCarried = true
@@ -253,7 +291,17 @@ class Tunnel {
   #serve(scheme: HttpSession['scheme'], inside: Socket, dialled: Dialled): Promise<void> {
     const { connection, target, proved } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
-    const session: HttpSession = { scheme, authority: target, parent: this.#exchange.id, proved, dialled, wasUsed: false }
+    const { narrowings } = this.#ruling
+    const session: HttpSession = {
+      scheme,
+      authority: target,
+      parent: this.#exchange.id,
+      proved,
+      narrowings,
+      hookFields: this.#exchange.hookFields,
+      dialled,
+      wasUsed: false,
+    }
     const since = performance.now()
     let endedBy: TunnelEnd = 'client'
     const { bytesRead, bytesWritten } = this.#socket
@@ -261,7 +309,8 @@ class Tunnel {
       endedBy = by
       inside.destroySoon()
     }
-    const deadlines = new TunnelDeadlines(this.#socket, this.#exchange.generation.config.limits, (by) => {
+    const { limits } = this.#exchange.generation.config
+    const deadlines = new TunnelDeadlines(this.#socket, limits, lifetimeMs(limits, narrowings), (by) => {
       endedBy = by
       // Neither side wanted it: a cut answer must not look like a whole one.
       breakOff(inside)

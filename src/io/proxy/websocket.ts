@@ -4,6 +4,7 @@ import { parseIp } from '../../core/names/ip.ts'
 import { type Field, requestFields, responseFields } from '../../core/wire/fields.ts'
 import { breakOff } from '../relay/reset.ts'
 import { CarriedTunnel } from './carried-tunnel.ts'
+import { claimOf } from './claim.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
 import { Caller } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
@@ -12,6 +13,7 @@ import { HeldBytes } from './held-bytes.ts'
 import { admit, headOf } from './judge.ts'
 import { connectOrigin } from './origin-connector.ts'
 import type { ProxyContext } from './proxy-context.ts'
+import { lifetimeMs } from './tunnels.ts'
 
 /**
  * A WebSocket over plain HTTP: the upgrade is offered to the origin, and only after the origin's own 101 does the connection
@@ -34,7 +36,8 @@ export async function forwardWebSocket(
   const admitted = admit(context, exchange, headOf(req))
   const barred = admitted instanceof Promise ? await admitted : admitted
   if (barred !== undefined) return refuse(barred)
-  const plan = planForward(context, exchange, headOf(req))
+  const planned = planForward(context, exchange, headOf(req))
+  const plan = planned instanceof Promise ? await planned : planned
   if (!plan.ok) return refuse(plan.error)
   if (plan.value.framing.kind !== 'none') return refuse({ reason: 'malformed_request', detail: 'an upgrade with a body' })
   const place = context.admission.takeTunnel(exchange.countedAs)
@@ -55,7 +58,7 @@ export async function forwardWebSocket(
       held.release()
       return await passOn(exchange, socket, answer.message, context.via)
     }
-    carry(context, exchange, socket, answer, held)
+    carry(context, exchange, socket, answer, held, plan.value.narrowings)
     isCarried = true
   } finally {
     if (!isCarried) context.admission.releaseTunnel(exchange.countedAs)
@@ -67,7 +70,7 @@ async function dial(context: ProxyContext, exchange: Exchange): Promise<Socket |
   const { connection, policy, target, entry } = exchange
   if (target === undefined) throw new Error('a WebSocket without a target')
   const deadline = context.dialer.deadline()
-  const located = await context.dialer.locate({ policy, ...target, entry }, deadline)
+  const located = await context.dialer.locate({ policy, ...target, entry, claim: claimOf(context, exchange) }, deadline)
   if (!located.ok) return located.error
   const caller = new Caller()
   const onClose = () => caller.leave()
@@ -179,6 +182,7 @@ function carry(
   socket: Socket,
   { message, origin, head }: Extract<UpgradeAnswer, { kind: 'switched' }>,
   held: HeldBytes,
+  narrowings: ForwardPlan['narrowings'],
 ): void {
   const { limits } = exchange
   exchange.allowed()
@@ -193,7 +197,7 @@ function carry(
     initialUp: held.release(),
     initialDown: head,
     idleMs: limits.tunnelIdleSeconds * 1000,
-    lifetimeMs: limits.tunnelLifetimeSeconds * 1000,
+    lifetimeMs: lifetimeMs(limits, narrowings),
   })
   new CarriedTunnel(context, exchange, relay, true)
 }

@@ -23,6 +23,15 @@ export function loadNative(file: string = FILE): Result<RelayAddon, string> {
   return isRelayAddon(addon) ? ok(addon) : err('it was built from other sources; `node native/build.mjs` builds it again')
 }
 
+/**
+ * No core dump of this process, nor of those it starts: it would hold keys, tokens and what clients sent. False where the native part
+ * is not there; then it is up to whoever starts the process (`docs/operations.md`).
+ */
+export function forbidCoreDumps(): boolean {
+  const native = loadNative()
+  return native.ok && native.value.forbidCoreDumps?.() === 0
+}
+
 function isRelayAddon(addon: { readonly abi?: unknown }): addon is RelayAddon {
   return addon.abi === ABI
 }

@@ -87,6 +87,7 @@ export class AuditLog implements AuditSink {
   #begun = { bytes: 0, opening: 0 }
   #openings = 0
   #retry: NodeJS.Timeout | undefined
+  #turn: Promise<void> = Promise.resolve()
   #closing: (() => void) | undefined
   /** Of a file that was rotated away, until its last line is written. */
   #retired: number | undefined
@@ -108,12 +109,20 @@ export class AuditLog implements AuditSink {
    * Opens the file anew, which after a rotation is another one, or takes another file. No line is lost: what waits goes to the
    * new one. Throws what the file system says, and writes on to the old one then.
    */
-  async reopen(settings: AuditSettings = this.#options): Promise<void> {
+  reopen(settings?: AuditSettings): Promise<void> {
+    // A reload, a signal and the look for a rotation may come together: each descriptor is retired by one of them.
+    const turn = this.#turn.then(() => this.#reopen(settings ?? this.#options))
+    this.#turn = turn.catch(() => {})
+    return turn
+  }
+
+  async #reopen(settings: AuditSettings): Promise<void> {
     const isSame = settings.file === this.#options.file
     if (!isSame || settings.file !== '-') {
-      const old = this.#fd
       const fresh = await openFile(settings.file)
-      this.#retire(old)
+      // Closed in the meantime.
+      if (this.#fd === undefined) return closeFile(fresh.fd)
+      this.#retire(this.#fd)
       this.#take(fresh)
     }
     this.#options = { ...this.#options, ...settings }

@@ -23,6 +23,20 @@ export interface TelemetryOptions {
   /** Names of the client groups in force. */
   readonly groups?: ReadonlySet<string>
   readonly clients: ClientPrivacy
+  /** Whoever else wants to know; absent costs nothing. */
+  readonly observer: TelemetryObserver | undefined
+}
+
+/** Facts of a request whose fate is settled: a tunnel at its 200, anything else at its end. */
+export type CountedRequest = Pick<
+  FullAuditEvent,
+  'listener' | 'kind' | 'event' | 'reason' | 'entry' | 'feature' | 'host' | 'port' | 'client' | 'group'
+>
+
+export interface TelemetryObserver {
+  readonly onDecision: (request: CountedRequest) => void
+  /** The line as the audit log has it, whether or not it is written. */
+  readonly onEvent: (event: AuditEvent) => void
 }
 
 /** An audit event before anything is left out of it. */
@@ -38,6 +52,7 @@ export class Telemetry {
   #entries: ReadonlySet<string>
   #groups: ReadonlySet<string>
   readonly #clients: ClientNames
+  #observer: TelemetryObserver | undefined
   readonly #requests: Tallies<'listener' | 'kind' | 'verdict' | 'reason'>
   readonly #groupRequests: Tallies<'group' | 'verdict'>
   readonly #entryHits: Tallies<'entry' | 'feature'>
@@ -49,7 +64,8 @@ export class Telemetry {
   /** Keys of the series of a host, to be removed with it. */
   readonly #series = new Map<string, string[]>()
 
-  constructor({ metrics, audit, auditEvents, deniedHosts, clients, entries, groups = NO_GROUPS }: TelemetryOptions) {
+  constructor({ metrics, audit, auditEvents, deniedHosts, clients, entries, groups = NO_GROUPS, observer }: TelemetryOptions) {
+    this.#observer = observer
     this.#entries = entries
     this.#groups = groups
     this.metrics = metrics
@@ -74,6 +90,7 @@ export class Telemetry {
     clients,
     entries,
     groups = NO_GROUPS,
+    observer,
   }: Omit<TelemetryOptions, 'metrics' | 'audit'>): void {
     this.#entryHits.clear()
     this.#entryBytes.clear()
@@ -82,6 +99,7 @@ export class Telemetry {
     this.#groups = groups
     this.#auditEvents = auditEvents
     this.#clients.configure(clients)
+    this.#observer = observer
     this.#deniedHosts.limit(deniedHosts)
   }
 
@@ -90,11 +108,8 @@ export class Telemetry {
    *
    * @param quiet whether a deny rule asked that its refusals stay out of what alerts look at
    */
-  count(
-    event: Pick<FullAuditEvent, 'listener' | 'kind' | 'event' | 'reason' | 'entry' | 'feature' | 'host' | 'client' | 'group'>,
-    hint: Hint | undefined,
-    quiet = false,
-  ): void {
+  count(event: CountedRequest, hint: Hint | undefined, quiet = false): void {
+    this.#observer?.onDecision(event)
     const { listener, kind, event: verdict, reason = '', entry, feature = 'rules', group = '' } = event
     const key = `${listener} ${kind} ${verdict} ${reason}`
     const requests = this.#requests.find(key) ?? this.#requests.begin(key, { listener, kind, verdict, reason })
@@ -112,8 +127,11 @@ export class Telemetry {
       const { host = '', port, reason = '', event: verdict, client, hint, time } = event
       this.denials.add({ host, port, reason, verdict, client, hint }, time)
     }
-    if (this.#auditEvents === 'denied' && event.event === 'allow') return
-    this.#audit.write(this.#clients.applied(event))
+    const isWritten = this.#auditEvents === 'all' || event.event !== 'allow'
+    if (!isWritten && this.#observer === undefined) return
+    const shown = this.#clients.applied(event)
+    if (isWritten) this.#audit.write(shown)
+    this.#observer?.onEvent(shown)
   }
 
   /** A limit or deadline has come to bear. */
@@ -169,7 +187,7 @@ export class Telemetry {
     hint: Hint | undefined,
   ): void {
     const { label, first } =
-      host === undefined ? { label: '', first: false } : this.#deniedHosts.labelFor(host, client, Date.now())
+      host === undefined ? { label: '', first: false } : this.#deniedHosts.labelFor(host, client, performance.now())
     if (label === OTHER_HOST) this.hit('denied_hosts')
     if (first) this.metrics.deniedHostsFirstSeen.inc()
     const key = `${listener} ${verdict} ${reason} ${label}`

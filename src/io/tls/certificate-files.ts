@@ -137,17 +137,20 @@ type FileCheck = (file: string, stats: Stats) => CaProblem | undefined
  * As ssh and PostgreSQL judge a key: nobody but its owner may read it. One that belongs to root may be shown to a group, since that
  * is how Kubernetes hands a secret to a process that is not root.
  */
-function checkKeyFile(file: string, { uid, mode }: Stats): CaProblem | undefined {
+function checkKeyFile(file: string, stats: Stats): CaProblem | undefined {
+  const message = exposureOf(file, stats)
+  return message === undefined ? undefined : { code: 'key_exposed', message }
+}
+
+/** Who else can read the file, with what mends it. */
+export function exposureOf(file: string, { uid, mode }: Pick<Stats, 'uid' | 'mode'>): string | undefined {
   const own = process.geteuid?.() ?? uid
   if (uid !== own && uid !== 0) {
-    return {
-      code: 'key_exposed',
-      message: `\`${file}\` belongs to another user (uid ${uid}), who can read the key; \`chown ${own} ${file}\``,
-    }
+    return `\`${file}\` belongs to another user (uid ${uid}), who can read the key; \`chown ${own} ${file}\``
   }
   const open = uid === own ? 0o077 : 0o037
   if ((mode & open) === 0) return undefined
-  return { code: 'key_exposed', message: `\`${file}\` is open to others (mode ${octal(mode)}); \`chmod 600 ${file}\`` }
+  return `\`${file}\` is open to others (mode ${octal(mode)}); \`chmod 600 ${file}\``
 }
 
 /** Whoever can write it decides what clients are told to trust. */

@@ -43,7 +43,7 @@ describe('a file that cannot be read', () => {
 
   it('is one error when it is a folder', async () => {
     mkdirSync(join(folder, 'some-folder'))
-    expect(await refusals(join(folder, 'some-folder'))).toEqual(['some-folder: this is a folder; name the config file in it'])
+    expect(await refusals(join(folder, 'some-folder'))).toEqual(['some-folder: this is a folder; name a file in it'])
   })
 
   it('is one error when it is too large, and never read whole', async () => {

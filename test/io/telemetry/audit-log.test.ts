@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
-import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync } from 'node:fs'
+import { closeSync, constants, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, rmSync } from 'node:fs'
+import { type FileHandle, open as openHandle } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -155,6 +156,40 @@ describe('the audit log', () => {
     await expect(open(join(folder, 'missing', 'audit.log'))).rejects.toThrow('ENOENT')
   })
 })
+
+it("reopened several times at once, it closes each of its descriptors once and nobody else's", async () => {
+  const file = join(folder, 'audit.log')
+  await open(file)
+  const others: FileHandle[] = []
+  for (let round = 0; round < 60; round++) {
+    const settings = { file, bufferBytes: 1_000_000, onFailure: 'drop' } as const
+    const opened = Promise.all(Array.from({ length: 8 }, () => openHandle('/dev/null')))
+    await Promise.all([log.reopen(settings), log.reopen(), log.reopen(settings), log.reopen()])
+    others.push(...(await opened), ...(await Promise.all(Array.from({ length: 4 }, () => openHandle('/dev/null')))))
+  }
+  await new Promise((resolve) => setImmediate(resolve))
+  // Of a descriptor that somebody else closed, this says EBADF, or that it is a file now.
+  const found = await Promise.all(
+    others.map((other) =>
+      other.stat().then(
+        (stats) => stats.isCharacterDevice(),
+        () => false,
+      ),
+    ),
+  )
+  expect(found.filter((isOurs) => !isOurs)).toEqual([])
+  await Promise.all(others.map((other) => other.close()))
+  const own = readdirSync('/proc/self/fd').filter((fd) => linkOf(fd) === file)
+  expect(own).toHaveLength(1)
+})
+
+function linkOf(fd: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`)
+  } catch {
+    return ''
+  }
+}
 
 describe('an audit log that must lose nothing', () => {
   it('holds what a reader that has gone does not take, says so, and writes every line to the next reader', async () => {
