@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { copyFileSync, writeFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeReport } from '../../src/io/subnet/report-file.ts'
@@ -9,7 +9,18 @@ import { OpensslCa } from '../support/openssl-ca.ts'
 import { Origin } from '../support/origin.ts'
 import { type ProgramUnderTest, startProgram } from '../support/program-under-test.ts'
 import { RawClient } from '../support/raw-client.ts'
+import { TAG_FILES } from '../support/service-tags.ts'
 import { openTls, openTunnel, request } from '../support/tunnel-client.ts'
+
+/** Has no objection, and no answer about one name. */
+const HOOK = `import { defineHook } from 'sallyport'
+export default defineHook({
+  onRequest({ host }) {
+    if (host === 'private.test') throw new Error('no answer')
+    return { verdict: 'pass' }
+  },
+})
+`
 
 /**
  * Two built gateways under mixed traffic, one enforcing and one in report mode: enough of everything that each metric has something
@@ -72,9 +83,15 @@ dns: { servers: ["127.0.0.1:${names.port}"], timeoutMs: 200, minTtlSeconds: 0 }
 inspection: { caCertificate: "${inspectionCa.certificateFile}", caKey: "${inspectionCa.keyFile}", upstreamCa: ["${originCa.certificateFile}"] }
 limits: { tunnelsPerClient: 24 }
 subnet: { ranges: ["10.0.1.0/24"] }
+hooks: { files: [hook.ts] }
+serviceTags: { file: tags.json }
 `
-    const enforcing = await startProgram(config('enforce'))
-    const reporting = await startProgram(config('report'))
+    const prepare = (folder: string) => {
+      writeFileSync(join(folder, 'hook.ts'), HOOK)
+      copyFileSync(TAG_FILES.public, join(folder, 'tags.json'))
+    }
+    const enforcing = await startProgram(config('enforce'), { prepare })
+    const reporting = await startProgram(config('report'), { prepare })
     return new MixedTraffic(
       [enforcing, reporting],
       [originCa, inspectionCa],

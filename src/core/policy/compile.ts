@@ -2,7 +2,7 @@ import type { AzureFacts } from '../azure/facts.ts'
 import type { ServiceTag, ServiceTags } from '../azure/tag-file.ts'
 import type { Config, Rule } from '../config.ts'
 import { AddressRanges } from '../names/address-ranges.ts'
-import { CidrSet } from '../names/cidr.ts'
+import { type Cidr, CidrSet } from '../names/cidr.ts'
 import type { Hostname } from '../names/hostname.ts'
 import { distinct, type Problem } from '../problem.ts'
 import { err, ok, type Result } from '../result.ts'
@@ -46,6 +46,8 @@ export interface TagSource {
 
 export interface CompiledPolicy {
   readonly policy: Policy
+  /** What `subnet.forward.*.serviceTags` amount to, by the exception's name; those without tags are not in it. */
+  readonly forwardRanges: ReadonlyMap<string, readonly Cidr[]>
   readonly warnings: readonly Problem[]
   /** What is documented, on, and not carried by the gateway. */
   readonly unproxied: readonly Unproxied[]
@@ -113,7 +115,13 @@ export function compilePolicy(sources: PolicySources): Result<CompiledPolicy, re
     ...wideFeatures(config, editions, entries),
     ...lintEntries(policy, config),
   ].map(asWritten)
-  return ok({ policy, warnings, unproxied, notes: catalogueNotes(policy, sources.editions, unproxied) })
+  return ok({
+    policy,
+    forwardRanges: tagPolicy.ofForwards(),
+    warnings,
+    unproxied,
+    notes: catalogueNotes(policy, sources.editions, unproxied),
+  })
 }
 
 /**

@@ -1,6 +1,7 @@
 import { type AzureFacts, tagMeant } from '../azure/facts.ts'
 import type { ServiceTag, ServiceTags } from '../azure/tag-file.ts'
 import type { Config, Rule } from '../config.ts'
+import type { Cidr } from '../names/cidr.ts'
 import { distinct, type Problem, problem, warning } from '../problem.ts'
 import type { Edition } from './catalogue.ts'
 import type { Entry } from './entry.ts'
@@ -25,11 +26,15 @@ export const NO_FACTS: AzureFacts = {
 /** Every tag that a config could ask for, by name in lower case: those that are on, those of rules, and those that hints are about. */
 export function tagsNeeded(config: Config, editions: readonly TaggedEdition[], facts: AzureFacts): ReadonlySet<string> {
   const documented = editions.flatMap((edition) => resolveTagRows(edition, config, facts).flatMap(({ tags }) => tags))
-  const ruled = config.rules.flatMap(({ serviceTags = [] }) => serviceTags.map((tag) => tagMeant(facts, config.cloud, tag)))
-  return new Set([...documented.map(({ name }) => name), ...ruled].map((name) => name.toLowerCase()))
+  return new Set([...documented.map(({ name }) => name), ...tagsWritten(config, facts)].map((name) => name.toLowerCase()))
 }
 
-/** The tags of the features that are on, for any client, and of rules, as they are meant. */
+/** The tags of rules and of exceptions from subnet mode, as they are meant. */
+function tagsWritten({ rules, subnet, cloud }: Config, facts: AzureFacts): readonly string[] {
+  return [...rules, ...subnet.forward].flatMap(({ serviceTags = [] }) => serviceTags.map((tag) => tagMeant(facts, cloud, tag)))
+}
+
+/** The tags of the features that are on, for any client, of rules and of exceptions, as they are meant. */
 export function tagsInUse(config: Config, editions: readonly Edition[], facts: AzureFacts): readonly string[] {
   const meant = withFeaturesMeant(config, editions, facts)
   const inForce = editions.filter(({ id }) => config.editions.includes(id))
@@ -41,8 +46,7 @@ export function tagsInUse(config: Config, editions: readonly Edition[], facts: A
       isOn(edition.id, feature) ? tags.map(({ name }) => name) : [],
     ),
   )
-  const ruled = config.rules.flatMap(({ serviceTags = [] }) => serviceTags.map((tag) => tagMeant(facts, config.cloud, tag)))
-  return [...new Set([...documented, ...ruled])]
+  return [...new Set([...documented, ...tagsWritten(config, facts)])]
 }
 
 /** The service tags of one config: what they amount to, and everything that is wrong with them. */
@@ -83,8 +87,19 @@ export class TagPolicy {
     return serviceTags.flatMap((text) => this.#find(tagMeant(this.#facts, this.#config.cloud, text)))
   }
 
+  /** The ranges of exceptions from subnet mode that have tags, by their name. */
+  ofForwards(): ReadonlyMap<string, readonly Cidr[]> {
+    return new Map(
+      this.#config.subnet.forward.flatMap(({ name, serviceTags = [] }) => {
+        if (serviceTags.length === 0) return []
+        const tags = serviceTags.flatMap((text) => this.#find(tagMeant(this.#facts, this.#config.cloud, text)))
+        return [[name, tags.flatMap(({ ranges }) => ranges.cidrs())] as const]
+      }),
+    )
+  }
+
   problems(): Problem[] {
-    const found = [...this.#ruleProblems(), ...this.#on().flatMap((row) => this.#rowProblems(row))]
+    const found = [...this.#ruleProblems(), ...this.#forwardProblems(), ...this.#on().flatMap((row) => this.#rowProblems(row))]
     // Two editions have the same tag, and a setting is wrong once.
     return distinct(found)
   }
@@ -104,20 +119,35 @@ export class TagPolicy {
   }
 
   #ruleProblems(): Problem[] {
-    return this.#config.rules.flatMap(({ name, serviceTags = [], action }, index) => {
-      const path = ['rules', index, 'serviceTags']
-      if (serviceTags.length > 0 && this.#config.serviceTags.file === undefined)
-        return [
-          problem(
-            path,
-            `service tags are names without addresses: give \`serviceTags.file\` a file that has them, ${this.#source()}`,
-          ),
-        ]
-      return serviceTags.flatMap((text, at) => {
-        const meant = tagMeant(this.#facts, this.#config.cloud, text)
-        const missing = this.#missing(meant, [...path, at])
-        return missing.length > 0 || action === 'deny' ? missing : this.#width(`rule/${name}`, [meant], [...path, at])
-      })
+    return this.#config.rules.flatMap(({ name, serviceTags, action }, index) =>
+      this.#writtenProblems(`rule/${name}`, serviceTags, ['rules', index, 'serviceTags'], action === 'allow'),
+    )
+  }
+
+  #forwardProblems(): Problem[] {
+    return this.#config.subnet.forward.flatMap(({ name, serviceTags }, index) =>
+      this.#writtenProblems(name, serviceTags, ['subnet', 'forward', index, 'serviceTags'], true),
+    )
+  }
+
+  /** @param allows whether the tags let something out, so that their width matters */
+  #writtenProblems(
+    what: string,
+    serviceTags: readonly string[] = [],
+    path: readonly (string | number)[],
+    allows: boolean,
+  ): Problem[] {
+    if (serviceTags.length > 0 && this.#config.serviceTags.file === undefined)
+      return [
+        problem(
+          path,
+          `service tags are names without addresses: give \`serviceTags.file\` a file that has them, ${this.#source()}`,
+        ),
+      ]
+    return serviceTags.flatMap((text, at) => {
+      const meant = tagMeant(this.#facts, this.#config.cloud, text)
+      const missing = this.#missing(meant, [...path, at])
+      return missing.length > 0 || !allows ? missing : this.#width(what, [meant], [...path, at])
     })
   }
 

@@ -196,6 +196,43 @@ describe('a rule with service tags', () => {
   })
 })
 
+describe('a service tag of an exception from subnet mode', () => {
+  const exceptions = (...serviceTags: string[]) => ({
+    subnet: { ranges: ['10.0.1.0/24'], forward: [{ name: 'instances', proto: 'udp', ports: [5831], serviceTags }] },
+  })
+
+  it('is its ranges by the name of the exception, the region in any spelling', () => {
+    const ranges = (...tags: string[]) =>
+      unwrap(compiled({ serviceTags: FILE, ...exceptions(...tags) }))
+        .forwardRanges.get('instances')
+        ?.map(({ text }) => text)
+    const ofTag = (name: string) =>
+      unwrap(tagSource('public').tags.find(name))
+        .ranges.cidrs()
+        .map(({ text }) => text)
+    expect(ranges('azuremachinelearning.East US 2')).toEqual(ofTag('AzureMachineLearning.EastUS2'))
+    expect(ranges('AzureMachineLearning.EastUS2', 'AzureMonitor')).toEqual([
+      ...ofTag('AzureMachineLearning.EastUS2'),
+      ...ofTag('AzureMonitor'),
+    ])
+    expect(unwrap(compiled({ serviceTags: FILE })).forwardRanges.size).toBe(0)
+  })
+
+  it('needs a file, must be in it, and is warned about where anybody is behind it: as for a rule', () => {
+    expect(said(exceptions('AzureMachineLearning'))).toEqual([
+      'error subnet.forward.0.serviceTags: service tags are names without addresses: give `serviceTags.file` a file that has them, from https://www.microsoft.com/download/details.aspx?id=56519 (cloud public) or `az network list-service-tags -l REGION -o json`',
+    ])
+    expect(said({ serviceTags: FILE, ...exceptions('BatchNodeManagement', 'AzureMachineLearnin') })).toEqual([
+      expect.stringMatching(
+        /^error subnet\.forward\.0\.serviceTags\.1: there is no service tag `AzureMachineLearnin`; did you mean `AzureMachineLearning`\? in/,
+      ),
+    ])
+    expect(said({ serviceTags: FILE, ...exceptions('Storage.eastus2') })).toEqual([
+      expect.stringMatching(/^warning subnet\.forward\.0\.serviceTags\.0: `instances` is as wide as/),
+    ])
+  })
+})
+
 describe('the hint for an address of a documented tag', () => {
   const policy = policyWith({ workspace: { regions: ['eastus2'] } })
   const hintFor = (tag: string) => {
