@@ -1,4 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import type { AuditEvent } from '../../src/core/audit-event.ts'
 import { helloWith, serverName } from '../core/wire/hellos/build.ts'
 import { basic, userLine } from '../support/credentials.ts'
@@ -509,8 +512,9 @@ groups: { lab: { sources: ["${source}"], mode: report, limits: { tunnelsPerClien
     })
 
     it('are closed to whoever would have to show a password first', async () => {
-      const { writeFileSync } = await import('node:fs')
-      const users = `${gateway.configFile}.users`
+      const folder = mkdtempSync(join(tmpdir(), 'sallyport-users-'))
+      onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+      const users = join(folder, 'users.txt')
       writeFileSync(users, `${userLine('alice', 'a')}\n`, { mode: 0o600 })
       await lab.end(gateway)
       gateway = await lab.serve(head({ more: `credentials: { file: ${users} }\n${groups('10.99.0.0/16')}` }))
@@ -545,7 +549,6 @@ groups: { lab: { sources: ["${source}"], mode: report, limits: { tunnelsPerClien
     })
 
     it('say on a reload that listeners wait for a restart', async () => {
-      const { writeFileSync } = await import('node:fs')
       writeFileSync(gateway.configFile, head({ more: 'workers: 2\n' }).replace(/http: "[^"]*"/, 'http: "[::]:3081"'))
       gateway.signal('SIGHUP')
       expect(await gateway.logged('reloaded')).toMatchObject({ restartRequired: ['listen.transparent'] })
