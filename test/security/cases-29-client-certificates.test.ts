@@ -1,11 +1,14 @@
 import { once } from 'node:events'
 import { chmodSync, writeFileSync } from 'node:fs'
+import { connect as connectTcp } from 'node:net'
 import { join } from 'node:path'
+import { Duplex } from 'node:stream'
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startGateway, type TestGateway, waitFor } from '../support/gateway.ts'
 import { OpensslCa } from '../support/openssl-ca.ts'
 import { Origin } from '../support/origin.ts'
+import { proxyLine } from '../support/proxy-header.ts'
 import { request } from '../support/tunnel-client.ts'
 import { NO_FEATURES } from './lab.ts'
 
@@ -252,5 +255,96 @@ describe('case 29, client certificates:', () => {
     const renewed = await open(good)
     expect(renewed.getPeerCertificate().subjectaltname).toContain('renewed.test')
     renewed.destroy()
+  })
+})
+
+describe('case 29, behind a load balancer that says whose each connection is:', () => {
+  let behind: TestGateway
+  beforeAll(async () => {
+    behind = await startGateway(
+      `${config('', 'jobs: { sources: ["198.51.100.0/24"], certificates: ["dns:*.jobs.test"] }').replace(
+        'address: "127.0.0.1:0"',
+        'address: "127.0.0.1:0"\n    proxyProtocol: { from: ["127.0.0.1"] }',
+      )}clients: { allow: ["198.51.100.0/24", "203.0.113.0/24"] }\n`,
+    )
+  })
+  afterAll(() => behind?.stop())
+
+  /** TLS with the header before it: in the same packet as the first bytes of TLS, or in one of its own. */
+  async function openAs(address: string, port: number, inOnePacket: boolean): Promise<TLSSocket> {
+    const tcp = connectTcp(behind.port, '127.0.0.1')
+    await once(tcp, 'connect')
+    let header = proxyLine(address, port)
+    if (!inOnePacket) {
+      tcp.write(header)
+      header = ''
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    const carrier = new Duplex({
+      read: () => {},
+      write: (chunk: Buffer, _encoding, done) => {
+        tcp.write(Buffer.concat([Buffer.from(header), chunk]), done)
+        header = ''
+      },
+      final: (done) => tcp.end(done),
+      destroy: (_error, done) => {
+        tcp.destroy()
+        done(null)
+      },
+    })
+    tcp.on('data', (chunk) => carrier.push(chunk))
+    tcp.on('error', () => {})
+    tcp.on('close', () => carrier.push(null))
+    const socket = connectTls({ socket: carrier, servername: 'gateway.test', ca: servers.pem, cert: good.cert, key: good.key })
+    socket.on('error', () => {})
+    await once(socket, 'secureConnect')
+    return socket
+  }
+
+  for (const inOnePacket of [true, false])
+    it(`the address is the header's and the name the certificate's, ${inOnePacket ? 'in one packet' : 'in two packets'}`, async () => {
+      for (const [address, port, status] of [
+        ['198.51.100.7', 40_001, 200],
+        ['203.0.113.7', 40_002, 403],
+      ] as const) {
+        const from = inOnePacket ? port : port + 100
+        const socket = await openAs(address, from, inOnePacket)
+        const answer = await request(socket, get('jobs.test'))
+        expect(Number(answer.slice(9, 12))).toBe(status)
+        // What is given back to the parser, and goes through a tunnel, is still theirs.
+        if (status === 200) expect(await request(socket, get('shared.test'))).toMatch(/^HTTP\/1\.1 200 /)
+        socket.destroy()
+        const [event] = await behind.audit(1, ({ clientPort }) => clientPort === from)
+        expect(event).toMatchObject({
+          client: address,
+          ...(status === 200 ? { group: 'jobs', user: 'dns:worker-1.jobs.test' } : { reason: 'host_not_listed' }),
+        })
+      }
+    })
+
+  it('carries a tunnel', async () => {
+    const socket = await openAs('198.51.100.7', 40_003, true)
+    let text = ''
+    socket.on('data', (chunk: Buffer) => {
+      text += chunk.toString('latin1')
+    })
+    socket.write('CONNECT bytes.test:7 HTTP/1.1\r\nHost: bytes.test:7\r\n\r\nGET / HTTP/1.1\r\n\r\n')
+    await waitFor(() => text.endsWith('ok') || undefined, 'the answer through the tunnel')
+    socket.destroy()
+    const [event] = await behind.audit(1, ({ clientPort }) => clientPort === 40_003)
+    expect(event).toMatchObject({ event: 'allow', kind: 'connect', client: '198.51.100.7', group: 'jobs' })
+  })
+
+  it('gets nobody in without the header, whatever the certificate', async () => {
+    const socket = connectTls({ port: behind.port, host: '127.0.0.1', servername: 'gateway.test', ca: servers.pem, ...good })
+    let isOpen = false
+    socket.on('error', () => {})
+    socket.on('secureConnect', () => {
+      isOpen = true
+    })
+    await new Promise((resolve) => socket.once('close', resolve))
+    expect(isOpen).toBe(false)
+    const [event] = await behind.audit(1, ({ reason }) => reason === 'malformed_request')
+    expect(event).toMatchObject({ client: '127.0.0.1', detail: expect.stringMatching(/^PROXY header/) })
   })
 })
