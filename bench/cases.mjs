@@ -1,12 +1,23 @@
 // What is measured of each proxy, and how one round of it is run.
 
 import { DENIED, ORIGIN_NAME } from './peers.mjs'
-import { cpuMs, load, pause } from './process.mjs'
+import { cpuMs, freePorts, load, PROXY_CORE, pause, startPinned, untilListening } from './process.mjs'
 
 const MB = 1e6
 
+/** Starts a proxy with what it needs to reach each port of the origin. */
+export async function startProxy(peer, folder, origin, core = PROXY_CORE) {
+  const targets = [origin.echo, origin.source, origin.sink, origin.http]
+  const [port, metrics, admin, ...frontPorts] = await freePorts(3 + targets.length)
+  const fronts = new Map(targets.map((target, i) => [target, frontPorts[i]]))
+  const [program, ...args] = peer.command(folder, port, { ports: targets, fronts, metrics, admin })
+  const child = startPinned(core, program, args)
+  await untilListening(child, peer.isDirect ? fronts.get(origin.echo) : port)
+  return { peer, child, port, fronts }
+}
+
 /** The address a proxy is reached at for an origin's port, and whether CONNECT is spoken there. */
-function route(proxy, target) {
+export function targetsOf(proxy, target) {
   const { peer } = proxy
   const port = peer.name === 'direct' ? target : peer.isDirect ? proxy.fronts.get(target) : proxy.port
   return ['--proxy', `127.0.0.1:${port}`, '--target', `${ORIGIN_NAME}:${target}`, ...(peer.isDirect ? ['--direct'] : [])]
@@ -28,10 +39,12 @@ function expectAll(result, wanted, field = 'ok') {
 
 /** A just-in-time compiler is done after some ten thousand requests, and a gateway runs for weeks. */
 const WARM_UP = 20_000
+const QUICK_WARM_UP = 8_000
 
-function countFor({ peer }, quick, isWarmUp) {
+function countFor({ peer }, { quick, isWarmUp, requests }) {
+  if (requests !== undefined) return requests
   const isNode = peer.binary === undefined
-  return isWarmUp && isNode ? WARM_UP : quick ? 2_500 : 5_000
+  return isWarmUp && isNode ? (quick ? QUICK_WARM_UP : WARM_UP) : quick ? 2_500 : 5_000
 }
 
 function bulk(id, title, { tunnels, up, message, only }) {
@@ -43,10 +56,10 @@ function bulk(id, title, { tunnels, up, message, only }) {
     withDirect: true,
     applies: (peer) => only === undefined || only(peer),
     async run(proxy, { binary, origin, quick }) {
-      const total = (quick ? 250 : 1000) * MB * (message < 4096 ? 0.25 : 1)
+      const total = (quick ? 250 : 500) * MB * (message < 4096 ? 0.25 : 1)
       const bytes = Math.round(total / tunnels)
       const target = up ? origin.sink : origin.source
-      const args = ['bulk', ...route(proxy, target), '--tunnels', tunnels, '--bytes', bytes, up ? '--up' : '--down']
+      const args = ['bulk', ...targetsOf(proxy, target), '--tunnels', tunnels, '--bytes', bytes, up ? '--up' : '--down']
       const result = await timed(proxy, binary, [...args, '--message', message, '--hello'])
       // Some close a tunnel whose client has ended instead of waiting for the origin's word; the bytes are through all the same.
       if (result.bytes < bytes * tunnels) expectAll(result, tunnels)
@@ -62,9 +75,9 @@ export const CASES = [
     unit: 'CPU µs',
     digits: 0,
     perSecond: 'set-ups',
-    async run(proxy, { binary, origin, quick, isWarmUp }) {
-      const count = countFor(proxy, quick, isWarmUp)
-      const args = ['setup', ...route(proxy, origin.echo), '--count', count, '--concurrency', 16, '--hello']
+    async run(proxy, { binary, origin, ...size }) {
+      const count = countFor(proxy, size)
+      const args = ['setup', ...targetsOf(proxy, origin.echo), '--count', count, '--concurrency', 16, '--hello']
       const result = await timed(proxy, binary, args)
       expectAll(result, count)
       return { value: (result.cpuMs * 1000) / count }
@@ -77,8 +90,8 @@ export const CASES = [
     digits: 0,
     perSecond: 'denials',
     applies: (peer) => !peer.isDirect,
-    async run(proxy, { binary, quick, isWarmUp }) {
-      const count = countFor(proxy, quick, isWarmUp)
+    async run(proxy, { binary, ...size }) {
+      const count = countFor(proxy, size)
       const args = ['setup', '--proxy', `127.0.0.1:${proxy.port}`, '--target', DENIED, '--count', count, '--concurrency', 16]
       const result = await timed(proxy, binary, args)
       expectAll(result, count, 'refused')
@@ -92,9 +105,9 @@ export const CASES = [
     digits: 0,
     perSecond: 'requests',
     applies: (peer) => peer.forwards !== false && !(kept && peer.keepsClients === false),
-    async run(proxy, { binary, origin, quick, isWarmUp }) {
-      const count = countFor(proxy, quick, isWarmUp)
-      const args = ['request', ...route(proxy, origin.http), '--count', count, '--concurrency', 16]
+    async run(proxy, { binary, origin, ...size }) {
+      const count = countFor(proxy, size)
+      const args = ['request', ...targetsOf(proxy, origin.http), '--count', count, '--concurrency', 16]
       const result = await timed(proxy, binary, kept ? [...args, '--keep-alive'] : args)
       expectAll(result, count)
       return { value: (result.cpuMs * 1000) / count }
@@ -111,18 +124,18 @@ export const CASES = [
 export async function latencyRound(proxy, setupUs, { binary, origin, quick }) {
   const rate = Math.max(50, Math.round(0.5e6 / setupUs))
   const count = Math.round(rate * (quick ? 1 : 2))
-  const args = ['setup', ...route(proxy, origin.echo), '--count', count, '--rate', rate, '--hello']
+  const args = ['setup', ...targetsOf(proxy, origin.echo), '--count', count, '--rate', rate, '--hello']
   const { p50Us, p99Us } = await load(binary, args)
   return { rate, p50Us, p99Us }
 }
 
 /** Tunnels that are open and idle; resolves to the bytes of memory each holds. */
 export async function memoryOf(proxy, { binary, origin, tunnels, startIdle, residentBytes }) {
-  const warm = await load(binary, ['setup', ...route(proxy, origin.echo), '--count', 200, '--concurrency', 8, '--hello'])
+  const warm = await load(binary, ['setup', ...targetsOf(proxy, origin.echo), '--count', 200, '--concurrency', 8, '--hello'])
   expectAll(warm, 200)
   await pause(1500)
   const before = residentBytes(proxy.child.pid)
-  const idle = await startIdle(['idle', ...route(proxy, origin.echo), '--tunnels', tunnels, '--hello'])
+  const idle = await startIdle(['idle', ...targetsOf(proxy, origin.echo), '--tunnels', tunnels, '--hello'])
   await pause(2500)
   const after = residentBytes(proxy.child.pid)
   await idle.release()

@@ -23,9 +23,9 @@ function folderFor(base, name) {
   return folder
 }
 
-function sallyport(node, relay) {
+export function sallyport(node, relay, workers = 1) {
   return {
-    name: `sallyport-${relay}-${node.major}`,
+    name: `sallyport-${relay}-${node.major}${workers === 1 ? '' : `-workers-${workers}`}`,
     title: `Sallyport, ${relay} relay, Node ${node.major}`,
     log: 'audit log of every request, metrics, vetting, judged openings',
     prepare: () =>
@@ -38,6 +38,7 @@ function sallyport(node, relay) {
         join(folder, 'gateway.yaml'),
         `listen: { proxy: "127.0.0.1:${port}", metrics: "127.0.0.1:${metrics}", admin: "127.0.0.1:${admin}" }
 relay: ${relay === 'kernel' ? 'auto' : 'portable'}
+workers: ${workers}
 rules:
   - { name: bench, hosts: ${JSON.stringify(hosts)}, ports: ${JSON.stringify(ports)}, protocol: tls, destinations: ["127.0.0.0/8"] }
 audit: { file: ${JSON.stringify(join(logs, 'audit.log'))} }

@@ -10,6 +10,9 @@ export const LOAD_CORE = 1
 /** Ticks of `utime` and `stime`: USER_HZ is 100 on every Linux there is. */
 const TICK_MS = 10
 
+/** Both are rounded down to a tick, and the scheduler's own count is read a moment later. */
+const ROUNDING_MS = 25
+
 const started = new Set()
 
 /** Ends every process that this program started and that is left. */
@@ -75,12 +78,29 @@ function statOf(pid) {
 
 /** Processor time in ms of a process with all threads, its children, and those of them that have ended. */
 export function cpuMs(pid) {
-  let ticks = 0
+  let total = 0
   for (const one of tree(pid)) {
     const fields = statOf(one)
-    if (fields !== undefined) ticks += [11, 12, 13, 14].reduce((sum, at) => sum + Number(fields[at]), 0)
+    if (fields === undefined) continue
+    const coarse = (Number(fields[11]) + Number(fields[12])) * TICK_MS
+    const fine = threadsMs(one)
+    // Threads that have ended are in the coarse count alone.
+    total += (fine > coarse - ROUNDING_MS ? fine : coarse) + (Number(fields[13]) + Number(fields[14])) * TICK_MS
   }
-  return ticks * TICK_MS
+  return total
+}
+
+/** What the scheduler has counted, in nanoseconds, for the threads there are. */
+function threadsMs(pid) {
+  try {
+    const nanoseconds = readdirSync(`/proc/${pid}/task`).map((thread) =>
+      Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]),
+    )
+    return nanoseconds.reduce((sum, one) => sum + one, 0) / 1e6
+  } catch {
+    // A thread ended meanwhile, or the kernel keeps no such count.
+    return 0
+  }
 }
 
 /** Resident memory in bytes; what processes share is divided among them. */
@@ -128,8 +148,8 @@ export async function untilListening(child, port, deadlineMs = 30_000) {
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** Runs the load generator to its end; its one line of JSON. */
-export async function load(binary, args) {
-  const child = startPinned(LOAD_CORE, binary, args.map(String))
+export async function load(binary, args, core = LOAD_CORE) {
+  const child = startPinned(core, binary, args.map(String))
   await child.ended
   try {
     return JSON.parse(child.output.trim().split('\n').at(-1))

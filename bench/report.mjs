@@ -4,6 +4,8 @@ import { CASES } from './cases.mjs'
 const REFERENCE = 'squid'
 /** Whose figures the targets are about. */
 const SUBJECT = 'sallyport-kernel-24'
+const PORTABLE = 'sallyport-portable-24'
+const PIPE = 'pipe-24'
 const TITLE_OF_DIRECT = 'direct, no proxy'
 
 const sorted = (values) => values.toSorted((a, b) => a - b)
@@ -50,7 +52,20 @@ function caseTable(one, byPeer, titles) {
   return `### ${one.title}\n\n${table(head, rows)}\n`
 }
 
-function targets({ results, memory, rateRatio }) {
+/** The portable relay over plain `pipe`: the worst of the figures that both have of moving bytes. */
+function worstOverPipe(results) {
+  const ratios = CASES.filter(({ unit }) => unit === 'CPU ms per GB').flatMap(({ id }) => {
+    const valuesOf = (name) =>
+      results
+        .get(id)
+        ?.get(name)
+        ?.map(({ value }) => value)
+    return ratioOf(valuesOf(PORTABLE), valuesOf(PIPE)) ?? []
+  })
+  return ratios.length === 0 ? undefined : Math.max(...ratios)
+}
+
+function targets({ results, memory, workers, rateRatio }) {
   const ratio = (id, name = SUBJECT) =>
     ratioOf(
       results
@@ -70,6 +85,19 @@ function targets({ results, memory, rateRatio }) {
     ['wall throughput of bulk (4 tunnels down), times direct', 0.75, rateRatio, 'least'],
     ['memory of an idle tunnel, times Squid', 0.25, memoryRatio, 'most'],
     ['denied requests per CPU second, times Squid', 2, denied === undefined ? undefined : 1 / denied, 'least'],
+    [
+      'two workers: CPU of a set-up, times one worker',
+      1.15,
+      workers.length === 0 ? undefined : median(workers.map(({ one, two }) => two / one)),
+      'most',
+    ],
+    [
+      'two workers: the smaller share of the work',
+      0.35,
+      workers.length === 0 ? undefined : median(workers.map(({ shares }) => Math.min(...shares))),
+      'least',
+    ],
+    ['portable relay: CPU of bulk over plain `pipe`, the worst case', 1, worstOverPipe(results), 'most'],
   ]
   return table(
     ['target (Node 24, kernel relay, everything on)', 'wanted', 'measured', ''],
@@ -81,15 +109,30 @@ function targets({ results, memory, rateRatio }) {
   )
 }
 
+function workersTable(workers) {
+  const of = (pick, digits) => spread(workers.map(pick), digits)
+  return [
+    '### Two workers beside one',
+    'Set-ups, all processes counted; nobody is pinned, so these are not the figures of the first table.',
+    table(
+      ['', 'CPU µs a set-up', 'the smaller share of the work'],
+      [
+        ['one worker', of(({ one }) => one, 0), ''],
+        ['two workers', of(({ two }) => two, 0), of(({ shares }) => Math.min(...shares), 2)],
+      ],
+    ),
+  ]
+}
+
 export function writeReport(report) {
-  const { facts, proxies, results, latency, memory, decisions, left } = report
+  const { facts, proxies, results, latency, memory, workers, decisions, left, notes } = report
   const titles = new Map([...proxies.map(({ peer }) => [peer.name, peer.title]), ['direct', TITLE_OF_DIRECT]])
   const rates = (name) =>
     results
       .get('down-4')
       ?.get(name)
       ?.map(({ rate }) => rate)
-  const summary = targets({ results, memory, rateRatio: ratioOf(rates(SUBJECT), rates('direct')) })
+  const summary = targets({ results, memory, workers, rateRatio: ratioOf(rates(SUBJECT), rates('direct')) })
   const memoryReference = memory.get(REFERENCE)?.bytes
   const parts = [
     '# Benchmarks',
@@ -97,6 +140,7 @@ export function writeReport(report) {
     '![Set-up, bulk and memory beside the peers](benchmarks.svg)',
     '## Targets',
     summary,
+    ...(notes === undefined ? [] : [notes]),
     '## Figures',
     `Middle of ${facts.rounds} rounds, lowest and highest in brackets. "Times Squid" is the middle of the ratios within each round.`,
     ...CASES.filter(({ id }) => results.get(id).size > 0).map((one) => caseTable(one, results.get(one.id), titles)),
@@ -122,6 +166,7 @@ export function writeReport(report) {
         ratioOf(bytes, memoryReference)?.toFixed(2) ?? '',
       ]),
     ),
+    ...(workers.length === 0 ? [] : workersTable(workers)),
     ...(decisions === '' ? [] : ['### A decision over the size of the policy', `\`\`\`text\n${decisions.trimEnd()}\n\`\`\``]),
     '## How it is measured',
     method(facts),

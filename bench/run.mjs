@@ -1,6 +1,10 @@
 // Sallyport against its peers, in one run:
 //
-//   npm run bench [-- --quick] [--rounds N] [--only PROXY,PROXY] [--cases CASE,CASE] [--out FOLDER]
+//   npm run bench [-- --quick] [--rounds N] [--only PROXY,PROXY] [--cases CASE,CASE] [--out FOLDER] [--own-node] [--requests N] [--minutes N] [--idle N]
+//
+// `--own-node` runs Sallyport on this Node alone instead of bringing Node 24; `--requests` is how many a round has, warm-up included;
+// `--minutes` lets no round of the cases begin after so long, on a machine that is shared with others. `--idle`: tunnels
+// of the memory case.
 //
 // Wants Linux with two cores, a C compiler and, for peers that are not installed, root and apt. The proxy has core 0, load and
 // origin have core 1. What is compared is the processor time of the proxy's own processes; rounds are interleaved over all
@@ -11,10 +15,11 @@ import { cpus, loadavg, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { CASES, latencyRound, memoryOf } from './cases.mjs'
+import { CASES, latencyRound, memoryOf, startProxy } from './cases.mjs'
 import { DENIED, direct, LEFT_OUT, machineFacts, ORIGIN_NAME, peersFor, provide, versionOf } from './peers.mjs'
-import { endAll, freePorts, LOAD_CORE, load, PROXY_CORE, residentBytes, startPinned, stop, untilListening } from './process.mjs'
+import { endAll, freePorts, LOAD_CORE, load, residentBytes, startPinned, stop, untilListening } from './process.mjs'
 import { writeReport } from './report.mjs'
+import { compareWorkers } from './workers.mjs'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const { values: options } = parseArgs({
@@ -23,6 +28,10 @@ const { values: options } = parseArgs({
     rounds: { type: 'string' },
     only: { type: 'string' },
     cases: { type: 'string' },
+    'own-node': { type: 'boolean', default: false },
+    requests: { type: 'string' },
+    minutes: { type: 'string' },
+    idle: { type: 'string' },
     out: { type: 'string', default: join(ROOT, 'docs') },
   },
 })
@@ -34,7 +43,7 @@ const wantedPeers = options.only?.split(',') ?? (quick ? QUICK_PEERS : undefined
 const wantedCases = options.cases?.split(',') ?? (quick ? QUICK_CASES : undefined)
 const wants = (id) => wantedCases === undefined || wantedCases.includes(id)
 const rounds = Number(options.rounds ?? (quick ? 2 : 7))
-const idleTunnels = quick ? 2_000 : 8_000
+const idleTunnels = Number(options.idle ?? (quick ? 2_000 : 8_000))
 const began = Date.now()
 const folder = mkdtempSync(join(tmpdir(), 'sallyport-bench-'))
 spawnSync('chmod', ['755', folder])
@@ -62,7 +71,7 @@ function buildLoad() {
 /** This Node, and Node 24, which the image ships: brought from npm into a folder of its own. */
 function findNodes() {
   const own = { path: process.execPath, major: Number(process.versions.node.split('.')[0]), version: process.version }
-  if (own.major >= 24) return [own]
+  if (own.major >= 24 || options['own-node']) return [own]
   const prefix = join(ROOT, 'node_modules', '.cache', 'bench')
   const path = join(prefix, 'node_modules', `node-linux-${process.arch}`, 'bin', 'node')
   if (!existsSync(path)) {
@@ -72,16 +81,6 @@ function findNodes() {
   if (!existsSync(path)) return [own]
   const version = spawnSync(path, ['--version'], { encoding: 'utf8' }).stdout.trim()
   return [{ path, major: 24, version }, own]
-}
-
-async function startProxy(peer, origin) {
-  const targets = [origin.echo, origin.source, origin.sink, origin.http]
-  const [port, metrics, admin, ...frontPorts] = await freePorts(3 + targets.length)
-  const fronts = new Map(targets.map((target, i) => [target, frontPorts[i]]))
-  const [program, ...args] = peer.command(folder, port, { ports: targets, fronts, metrics, admin })
-  const child = startPinned(PROXY_CORE, program, args)
-  await untilListening(child, peer.isDirect ? fronts.get(origin.echo) : port)
-  return { peer, child, port, fronts }
 }
 
 /** Before anything is timed: the origin is reached, and what is not listed is not. */
@@ -118,6 +117,12 @@ function startIdle(binary) {
   }
 }
 
+/** What a person has to say of the figures: kept apart, so that the next run does not overwrite it. */
+function notes() {
+  const file = join(ROOT, 'bench', 'notes.md')
+  return existsSync(file) ? readFileSync(file, 'utf8').trim() : undefined
+}
+
 async function main() {
   const shared = loadavg()[0]
   const binary = buildLoad()
@@ -135,7 +140,7 @@ async function main() {
     try {
       const because = provide(peer)
       if (because !== undefined) throw new Error(because)
-      const proxy = await startProxy(peer, origin)
+      const proxy = await startProxy(peer, folder, origin)
       proxy.denies = await checkPolicy(proxy, binary, origin)
       proxy.version = versionOf(peer)
       proxies.push(proxy)
@@ -146,13 +151,17 @@ async function main() {
     }
   }
 
-  const context = { binary, origin, quick }
+  const requests = options.requests === undefined ? undefined : Number(options.requests)
+  const context = { binary, origin, quick, requests }
   const results = new Map(CASES.map(({ id }) => [id, new Map()]))
   const note = (id, proxy, found) => {
     const byPeer = results.get(id)
     byPeer.set(proxy.peer.name, [...(byPeer.get(proxy.peer.name) ?? []), found])
   }
+  let done = 0
   for (let round = 0; round <= rounds; round++) {
+    if (round > 1 && Date.now() - began > Number(options.minutes ?? Infinity) * 60_000) break
+    done = round
     for (const one of CASES.filter(({ id }) => wants(id))) {
       const subjects = one.withDirect ? [...proxies, { peer: direct }] : proxies
       for (const proxy of subjects) {
@@ -189,7 +198,7 @@ async function main() {
     for (const { peer } of proxies) {
       const tunnels = Math.min(idleTunnels, peer.maxTunnels ?? idleTunnels)
       try {
-        const proxy = await startProxy(peer, origin)
+        const proxy = await startProxy(peer, folder, origin)
         const bytes = await memoryOf(proxy, { ...context, tunnels, startIdle: startIdle(binary), residentBytes })
         await stop(proxy.child)
         memory.set(peer.name, { tunnels, bytes: [...(memory.get(peer.name)?.bytes ?? []), bytes] })
@@ -200,10 +209,18 @@ async function main() {
       }
     }
   }
+  let workers = []
+  if (wants('workers')) {
+    try {
+      workers = await compareWorkers(nodes[0], { ...context, folder, rounds: quick ? 1 : Math.min(rounds, 3) }, say)
+    } catch (error) {
+      left.push(`two workers: ${error.message}`)
+    }
+  }
   await stop(originChild)
 
   let decisions = ''
-  if (!quick && wants('decisions')) {
+  if (wants('decisions') && (!quick || wantedCases.includes('decisions'))) {
     say('decision cost over policy size')
     const node = nodes[0].path
     decisions = spawnSync(node, ['--expose-gc', '--max-old-space-size=4096', join(ROOT, 'bench', 'decide.mjs')], {
@@ -215,7 +232,7 @@ async function main() {
     cores: cpus().length,
     memoryGb: Math.round(totalmem() / 2 ** 30),
     shared,
-    rounds,
+    rounds: done,
     quick,
     nodes: nodes.map(({ version }) => version),
     version: JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version,
@@ -228,8 +245,10 @@ async function main() {
     results,
     latency,
     memory,
+    workers,
     decisions,
     left,
+    notes: notes(),
   }
   mkdirSync(options.out, { recursive: true })
   const { markdown, svg, summary } = writeReport(report)

@@ -69,8 +69,8 @@ function misuseOf({ apply, remove, check, watch, sysctl, resolve = true, azure }
   return undefined
 }
 
-function sourceOf({ config, compiled: { policy } }: LoadedConfig): Result<WatchedSource, string> {
-  const plan = subnetPlan(config, transparentListeners(config))
+function sourceOf({ config, compiled: { policy, forwardRanges } }: LoadedConfig): Result<WatchedSource, string> {
+  const plan = subnetPlan(config, transparentListeners(config), forwardRanges)
   if (!plan.ok) return plan
   const { addressSeconds, refreshSeconds } = config.subnet
   return ok({ plan: plan.value, policy, addressSeconds, refreshSeconds, stateDirectory: config.stateDirectory })

@@ -125,7 +125,7 @@ describe('the settings of the kernel', () => {
 
   it('leave nothing for `sallyport subnet --check` to say about the config beside them', async () => {
     const loaded = unwrap(await loadConfig(written('gateway.yaml', gatewayText().replace('REGION', 'eastus2'))))
-    const plan = unwrap(subnetPlan(loaded.config, transparentListeners(loaded.config)))
+    const plan = unwrap(subnetPlan(loaded.config, transparentListeners(loaded.config), loaded.compiled.forwardRanges))
     expect(
       checkHost(plan, (name) => sysctls.get(name) ?? (name.endsWith('_count') ? '0' : undefined), loaded.config.limits.tunnels),
     ).toEqual([])

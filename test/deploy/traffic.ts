@@ -1,13 +1,26 @@
+import { copyFileSync, writeFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeReport } from '../../src/io/subnet/report-file.ts'
+import { userLine } from '../support/credentials.ts'
 import { DnsServer } from '../support/dns-server.ts'
 import { HttpOrigin } from '../support/http-origin.ts'
 import { OpensslCa } from '../support/openssl-ca.ts'
 import { Origin } from '../support/origin.ts'
 import { type ProgramUnderTest, startProgram } from '../support/program-under-test.ts'
 import { RawClient } from '../support/raw-client.ts'
+import { TAG_FILES } from '../support/service-tags.ts'
 import { openTls, openTunnel, request } from '../support/tunnel-client.ts'
+
+/** Has no objection, and no answer about one name. */
+const HOOK = `import { defineHook } from 'sallyport'
+export default defineHook({
+  onRequest({ host }) {
+    if (host === 'private.test') throw new Error('no answer')
+    return { verdict: 'pass' }
+  },
+})
+`
 
 /**
  * Two built gateways under mixed traffic, one enforcing and one in report mode: enough of everything that each metric has something
@@ -42,10 +55,14 @@ export class MixedTraffic {
     const echo = await Origin.start()
     const web = await HttpOrigin.serving(() => 'x'.repeat(20_000))
     const secure = await HttpOrigin.serving(() => 'inside', { tls: originCa.issue('DNS:models.test') })
+    const users = join(inspectionCa.folder, 'users')
+    writeFileSync(users, userLine('somebody', 'a password'))
     const config = (mode: string) => `
 mode: ${mode}
 # Nobody is there: whoever is led that way is refused.
 upstream: [{ match: [parented.test], proxy: "http://127.0.0.1:1" }]
+groups: { lab: { sources: ["127.0.0.1"] } }
+credentials: { file: ${users} }
 rules:
   - { name: echo, hosts: [echo.test], ports: [7], protocol: any }
   - { name: web, hosts: [web.test], ports: [80] }
@@ -69,9 +86,15 @@ dns: { servers: ["127.0.0.1:${names.port}"], timeoutMs: 200, minTtlSeconds: 0 }
 inspection: { caCertificate: "${inspectionCa.certificateFile}", caKey: "${inspectionCa.keyFile}", upstreamCa: ["${originCa.certificateFile}"] }
 limits: { tunnelsPerClient: 24 }
 subnet: { ranges: ["10.0.1.0/24"] }
+hooks: { files: [hook.ts] }
+serviceTags: { file: tags.json }
 `
-    const enforcing = await startProgram(config('enforce'))
-    const reporting = await startProgram(config('report'))
+    const prepare = (folder: string) => {
+      writeFileSync(join(folder, 'hook.ts'), HOOK)
+      copyFileSync(TAG_FILES.public, join(folder, 'tags.json'))
+    }
+    const enforcing = await startProgram(config('enforce'), { prepare })
+    const reporting = await startProgram(config('report'), { prepare })
     return new MixedTraffic(
       [enforcing, reporting],
       [originCa, inspectionCa],
@@ -108,6 +131,8 @@ subnet: { ranges: ["10.0.1.0/24"] }
         ].map((authority) => refused(port, authority)),
         refused(port, `new-${round}.example.test:443`),
         forward(port, 'http://web.test/data'),
+        // In no group by its address, and without a password.
+        forward(port, 'http://web.test/data', '127.0.0.5'),
         forward(port, 'http://pypi.example.test/simple/'),
         this.#inspect(port, 'models.test', '/team/model'),
         this.#inspect(port, 'models.test', '/other'),
@@ -147,8 +172,8 @@ async function refused(port: number, authority: string): Promise<void> {
   tunnel?.socket.destroy()
 }
 
-async function forward(port: number, url: string): Promise<void> {
-  const client = await RawClient.connect(port)
+async function forward(port: number, url: string, from?: string): Promise<void> {
+  const client = await RawClient.connect(port, '127.0.0.1', from)
   client.send(`GET ${url} HTTP/1.1\r\nHost: ${new URL(url).host}\r\nConnection: close\r\n\r\n`)
   await client.untilClosed()
 }

@@ -70,6 +70,45 @@ describeWith(NAMESPACE_PROGRAMS, () => {
       await host.must('nft', ['--check', '-f', '-'], { input: stdout })
     })
 
+    it('lets the addresses of service tags through, takes a new file up while it watches, and refuses one that is broken', async () => {
+      const tagFile = join(folder, 'ServiceTags_Public_20260720.json')
+      const publish = (...addressPrefixes: string[]) =>
+        writeFileSync(
+          tagFile,
+          JSON.stringify({
+            changeNumber: 1,
+            cloud: 'Public',
+            values: [{ name: 'AzureMachineLearning.EastUS2', properties: { region: 'eastus2', addressPrefixes } }],
+          }),
+        )
+      publish('20.62.134.0/25', '20.62.134.128/25', '2603:1030:40c::/64')
+      writeFileSync(
+        file,
+        `clients: { allow: ["10.0.1.0/24"] }
+serviceTags: { file: ServiceTags_Public_20260720.json }
+subnet:
+  ranges: ["10.0.1.0/24"]
+  forward: [{ name: instances, proto: udp, ports: [5831], serviceTags: ["AzureMachineLearning.East US 2"] }]
+`,
+      )
+      const watcher = watching()
+      try {
+        await watcher.logged('watching the rules')
+        const set = (family: 4 | 6) => host.must('nft', ['list', 'set', 'inet', 'sallyport', `fixed${family}/instances`])
+        expect(await set(4)).toContain('elements = { 20.62.134.0/24 }')
+        expect(await set(6)).toContain('elements = { 2603:1030:40c::/64 }')
+        publish('20.62.135.0/24')
+        await watcher.logged('applied the rules of the changed config')
+        expect(await set(4)).toContain('elements = { 20.62.135.0/24 }')
+        expect(await set(6)).not.toContain('elements')
+        writeFileSync(tagFile, '{"values": [')
+        await watcher.logged('the config does not load')
+        expect(await set(4)).toContain('20.62.135.0/24')
+      } finally {
+        await watcher.stop()
+      }
+    })
+
     it('applies again and again with the same result, names with their addresses, and removes all of it', async () => {
       const settled = async () => (await rules()).replace(/ expires [0-9hms]+/g, '')
       const applied = await subnet('--apply')

@@ -1,6 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import type { AuditEvent } from '../../src/core/audit-event.ts'
 import { helloWith, serverName } from '../core/wire/hellos/build.ts'
+import { basic, userLine } from '../support/credentials.ts'
 import { waitFor } from '../support/gateway.ts'
 import { NAMESPACE_PROGRAMS } from '../support/namespace.ts'
 import { describeWith } from '../support/program.ts'
@@ -488,6 +492,42 @@ describeWith([...NAMESPACE_PROGRAMS, 'curl', 'python3', 'openssl'], () => {
     })
   })
 
+  describe('client groups', () => {
+    const groups = (source: string) => `
+groups: { lab: { sources: ["${source}"], mode: report, limits: { tunnelsPerClient: 7 } } }
+  `
+    it('are by address alone: the policy is that of the group for each way to speak', async () => {
+      await lab.end(gateway)
+      gateway = await lab.serve(head({ more: groups(LAB.client.four) }).replace('name: opaque,', 'name: opaque, groups: [lab],'))
+      for (const url of ['https://evil.test/', 'http://evil.test/']) {
+        const { result, event } = await since(() => lab.curl('--insecure', url))
+        expect(result.stdout).toContain(ELSEWHERE)
+        expect(event).toMatchObject({ event: 'would_deny', reason: 'host_not_listed', group: 'lab' })
+      }
+      // The server speaks first: that it may is in the group's own rules.
+      const greeted = await since(() => lab.raw(OPAQUE, 22, [{ until: 'lab\r\n' }, { end: true }], 1))
+      expect(greeted.result.text).toBe('SSH-2.0-lab\r\n')
+      expect(greeted.event).toMatchObject({ event: 'allow', entry: 'rule/opaque', group: 'lab' })
+      expect(await gateway.metric('sallyport_tunnels_open')).toBe(0)
+    })
+
+    it('are closed to whoever would have to show a password first', async () => {
+      const folder = mkdtempSync(join(tmpdir(), 'sallyport-users-'))
+      onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+      const users = join(folder, 'users.txt')
+      writeFileSync(users, `${userLine('alice', 'a')}\n`, { mode: 0o600 })
+      await lab.end(gateway)
+      gateway = await lab.serve(head({ more: `credentials: { file: ${users} }\n${groups('10.99.0.0/16')}` }))
+      const refused = { event: 'deny', reason: 'credentials_required', detail: expect.stringContaining('redirected') }
+      const tls = await since(() => lab.curl('https://origin.test/'))
+      expect(tls.result.code).toBe(35)
+      expect(tls.event).toMatchObject(refused)
+      const http = await since(() => lab.curl('--header', basic('alice', 'a').trim(), 'http://origin.test/'))
+      expect(http.event).toMatchObject(refused)
+      expect([...tls.connections, ...http.connections]).toEqual([])
+    })
+  })
+
   describe('with two workers', () => {
     beforeAll(async () => {
       await lab.end(gateway)
@@ -509,7 +549,6 @@ describeWith([...NAMESPACE_PROGRAMS, 'curl', 'python3', 'openssl'], () => {
     })
 
     it('say on a reload that listeners wait for a restart', async () => {
-      const { writeFileSync } = await import('node:fs')
       writeFileSync(gateway.configFile, head({ more: 'workers: 2\n' }).replace(/http: "[^"]*"/, 'http: "[::]:3081"'))
       gateway.signal('SIGHUP')
       expect(await gateway.logged('reloaded')).toMatchObject({ restartRequired: ['listen.transparent'] })

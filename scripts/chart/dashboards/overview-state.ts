@@ -86,10 +86,11 @@ export function saturation() {
         { expr: `sum(increase(sallyport_worker_restarts_total{${CHOSEN}}[$__rate_interval]))`, legend: 'worker restarts' },
         { expr: `sum(increase(sallyport_log_dropped_total{${CHOSEN}}[$__rate_interval]))`, legend: 'log lines dropped' },
         { expr: `sum(increase(sallyport_event_loop_stalls_total{${CHOSEN}}[$__rate_interval]))`, legend: 'event loop stalls' },
-        { expr: `count(sallyport_audit_writable{${CHOSEN}} == 0)`, legend: 'audit logs stuck' },
+        { expr: `sum(1 - sallyport_audit_writable{${CHOSEN}})`, legend: 'audit logs stuck' },
         {
-          expr: `sum by (cause) (increase(sallyport_hook_restarts_total{${CHOSEN}}[$__rate_interval]))`,
-          legend: 'hook restarts: {{cause}}',
+          // Without a restart there is no series to add up, and a panel without one looks broken.
+          expr: `sum(increase(sallyport_hook_restarts_total{${CHOSEN}}[$__rate_interval])) or vector(0)`,
+          legend: 'hook restarts',
         },
         {
           expr: `sum(increase(sallyport_hook_notices_dropped_total{${CHOSEN}}[$__rate_interval]))`,

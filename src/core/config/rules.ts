@@ -2,7 +2,8 @@ import { PROTOCOLS } from '../policy/entry.ts'
 import { parseHostPattern } from '../policy/host-pattern.ts'
 import { parsePathPattern } from '../policy/path-pattern.ts'
 import { z } from '../schema.ts'
-import { cidr, name, parsed, port } from './fields.ts'
+import { cidr, name, parsed, port, serviceTag } from './fields.ts'
+import { groupName } from './groups.ts'
 
 /** What people read, and nothing else does. */
 const note = z.string().min(1).max(200)
@@ -22,7 +23,7 @@ const fields = z.strictObject({
       'ranges that are matched by address: a client that asks for an IP literal in one, or connects there itself; never a name, wherever it resolves to',
     ),
   serviceTags: z
-    .array(z.string().regex(/^[A-Za-z][A-Za-z0-9 .-]*$/, 'a service tag is written as in `Storage.EastUS2`'))
+    .array(serviceTag)
     .min(1)
     .optional()
     .describe(
@@ -47,6 +48,7 @@ const fields = z.strictObject({
     .literal('always')
     .optional()
     .describe('end TLS here although no path or method needs it, so that the Host inside is checked too'),
+  groups: z.array(groupName).min(1).optional().describe('only for clients of these groups; without it for everybody'),
   action: z.enum(['allow', 'deny']).default('allow').describe('a matching deny rule beats every allow'),
   mode: z.literal('report').optional().describe('of a deny rule: only report what it would refuse'),
   quiet: z

@@ -2,7 +2,7 @@ import { type Hostname, parseHostname } from '../names/hostname.ts'
 import { quote } from '../names/quote.ts'
 import { err, type Result } from '../result.ts'
 import { z } from '../schema.ts'
-import { cidr, deadline, name, parsed, port } from './fields.ts'
+import { cidr, deadline, name, parsed, port, serviceTag } from './fields.ts'
 
 export const FORWARD_PROTOCOLS = ['udp', 'tcp'] as const
 export type ForwardProtocol = (typeof FORWARD_PROTOCOLS)[number]
@@ -28,6 +28,13 @@ export const forwardSchema = z.strictObject({
   proto: z.enum(FORWARD_PROTOCOLS).describe('what is let through'),
   ports: z.array(port).min(1).describe('of the destination'),
   addresses: z.array(cidr).min(1).optional().describe('destinations by address'),
+  serviceTags: z
+    .array(serviceTag)
+    .min(1)
+    .optional()
+    .describe(
+      "destinations by Azure's name for the addresses of a service, as in `AzureMachineLearning.EastUS2`, from `serviceTags.file`",
+    ),
   hosts: z
     .array(parsed(parseForwardHost, 'a name without `*`'))
     .min(1)

@@ -1,10 +1,11 @@
 import { type AzureFacts, tagMeant } from '../azure/facts.ts'
 import type { ServiceTag, ServiceTags } from '../azure/tag-file.ts'
 import type { Config, Rule } from '../config.ts'
-import { type Problem, problem, warning } from '../problem.ts'
+import type { Cidr } from '../names/cidr.ts'
+import { distinct, type Problem, problem, warning } from '../problem.ts'
 import type { Edition } from './catalogue.ts'
 import type { Entry } from './entry.ts'
-import { type FeatureSwitch, featureSwitch } from './features.ts'
+import { type FeatureSwitch, featureSwitch, withGroupFeatures } from './features.ts'
 import { withFeaturesMeant } from './tag-features.ts'
 import { type ResolvedTagRow, resolveTagRows, type TaggedEdition, tagEntry, widthOf } from './tag-rows.ts'
 
@@ -25,22 +26,27 @@ export const NO_FACTS: AzureFacts = {
 /** Every tag that a config could ask for, by name in lower case: those that are on, those of rules, and those that hints are about. */
 export function tagsNeeded(config: Config, editions: readonly TaggedEdition[], facts: AzureFacts): ReadonlySet<string> {
   const documented = editions.flatMap((edition) => resolveTagRows(edition, config, facts).flatMap(({ tags }) => tags))
-  const ruled = config.rules.flatMap(({ serviceTags = [] }) => serviceTags.map((tag) => tagMeant(facts, config.cloud, tag)))
-  return new Set([...documented.map(({ name }) => name), ...ruled].map((name) => name.toLowerCase()))
+  return new Set([...documented.map(({ name }) => name), ...tagsWritten(config, facts)].map((name) => name.toLowerCase()))
 }
 
-/** The tags of the features that are on and of rules, as they are meant. */
+/** The tags of rules and of exceptions from subnet mode, as they are meant. */
+function tagsWritten({ rules, subnet, cloud }: Config, facts: AzureFacts): readonly string[] {
+  return [...rules, ...subnet.forward].flatMap(({ serviceTags = [] }) => serviceTags.map((tag) => tagMeant(facts, cloud, tag)))
+}
+
+/** The tags of the features that are on, for any client, of rules and of exceptions, as they are meant. */
 export function tagsInUse(config: Config, editions: readonly Edition[], facts: AzureFacts): readonly string[] {
   const meant = withFeaturesMeant(config, editions, facts)
   const inForce = editions.filter(({ id }) => config.editions.includes(id))
-  const isOn = featureSwitch(meant, inForce)
+  const all = [meant, ...Object.values(meant.groups).map((group) => withGroupFeatures(meant, group))]
+  const switches = all.map((own) => featureSwitch(own, inForce))
+  const isOn: FeatureSwitch = (edition, feature) => switches.some((one) => one(edition, feature))
   const documented = inForce.flatMap((edition) =>
     resolveTagRows(edition, meant, facts).flatMap(({ feature, tags }) =>
       isOn(edition.id, feature) ? tags.map(({ name }) => name) : [],
     ),
   )
-  const ruled = config.rules.flatMap(({ serviceTags = [] }) => serviceTags.map((tag) => tagMeant(facts, config.cloud, tag)))
-  return [...new Set([...documented, ...ruled])]
+  return [...new Set([...documented, ...tagsWritten(config, facts)])]
 }
 
 /** The service tags of one config: what they amount to, and everything that is wrong with them. */
@@ -81,10 +87,21 @@ export class TagPolicy {
     return serviceTags.flatMap((text) => this.#find(tagMeant(this.#facts, this.#config.cloud, text)))
   }
 
+  /** The ranges of exceptions from subnet mode that have tags, by their name. */
+  ofForwards(): ReadonlyMap<string, readonly Cidr[]> {
+    return new Map(
+      this.#config.subnet.forward.flatMap(({ name, serviceTags = [] }) => {
+        if (serviceTags.length === 0) return []
+        const tags = serviceTags.flatMap((text) => this.#find(tagMeant(this.#facts, this.#config.cloud, text)))
+        return [[name, tags.flatMap(({ ranges }) => ranges.cidrs())] as const]
+      }),
+    )
+  }
+
   problems(): Problem[] {
-    const found = [...this.#ruleProblems(), ...this.#on().flatMap((row) => this.#rowProblems(row))]
+    const found = [...this.#ruleProblems(), ...this.#forwardProblems(), ...this.#on().flatMap((row) => this.#rowProblems(row))]
     // Two editions have the same tag, and a setting is wrong once.
-    return [...new Map(found.map((one) => [JSON.stringify([one.path, one.message]), one])).values()]
+    return distinct(found)
   }
 
   #on(): readonly ResolvedTagRow[] {
@@ -102,20 +119,35 @@ export class TagPolicy {
   }
 
   #ruleProblems(): Problem[] {
-    return this.#config.rules.flatMap(({ name, serviceTags = [], action }, index) => {
-      const path = ['rules', index, 'serviceTags']
-      if (serviceTags.length > 0 && this.#config.serviceTags.file === undefined)
-        return [
-          problem(
-            path,
-            `service tags are names without addresses: give \`serviceTags.file\` a file that has them, ${this.#source()}`,
-          ),
-        ]
-      return serviceTags.flatMap((text, at) => {
-        const meant = tagMeant(this.#facts, this.#config.cloud, text)
-        const missing = this.#missing(meant, [...path, at])
-        return missing.length > 0 || action === 'deny' ? missing : this.#width(`rule/${name}`, [meant], [...path, at])
-      })
+    return this.#config.rules.flatMap(({ name, serviceTags, action }, index) =>
+      this.#writtenProblems(`rule/${name}`, serviceTags, ['rules', index, 'serviceTags'], action === 'allow'),
+    )
+  }
+
+  #forwardProblems(): Problem[] {
+    return this.#config.subnet.forward.flatMap(({ name, serviceTags }, index) =>
+      this.#writtenProblems(name, serviceTags, ['subnet', 'forward', index, 'serviceTags'], true),
+    )
+  }
+
+  /** @param allows whether the tags let something out, so that their width matters */
+  #writtenProblems(
+    what: string,
+    serviceTags: readonly string[] = [],
+    path: readonly (string | number)[],
+    allows: boolean,
+  ): Problem[] {
+    if (serviceTags.length > 0 && this.#config.serviceTags.file === undefined)
+      return [
+        problem(
+          path,
+          `service tags are names without addresses: give \`serviceTags.file\` a file that has them, ${this.#source()}`,
+        ),
+      ]
+    return serviceTags.flatMap((text, at) => {
+      const meant = tagMeant(this.#facts, this.#config.cloud, text)
+      const missing = this.#missing(meant, [...path, at])
+      return missing.length > 0 || !allows ? missing : this.#width(what, [meant], [...path, at])
     })
   }
 

@@ -10,7 +10,7 @@ export function checkSubnet({ subnet: { ranges, forward } }: Config): Problem[] 
     ...(ranges.length === 0 && forward.length > 0
       ? [problem(['subnet', 'forward'], 'there are exceptions and no `subnet.ranges` to except them from')]
       : []),
-    ...forward.flatMap(({ name, addresses, hosts }, index): Problem[] => {
+    ...forward.flatMap(({ name, addresses, serviceTags, hosts }, index): Problem[] => {
       const path = ['subnet', 'forward', index]
       const earlier = first.get(name)
       first.set(name, earlier ?? index)
@@ -18,8 +18,8 @@ export function checkSubnet({ subnet: { ranges, forward } }: Config): Problem[] 
         ...(earlier === undefined
           ? []
           : [problem([...path, 'name'], `\`${name}\` is the name of an exception above; give each its own`)]),
-        ...(addresses === undefined && hosts === undefined
-          ? [problem(path, `\`${name}\` names no destination: give it \`addresses\` or \`hosts\``)]
+        ...(addresses === undefined && serviceTags === undefined && hosts === undefined
+          ? [problem(path, `\`${name}\` names no destination: give it \`addresses\`, \`serviceTags\` or \`hosts\``)]
           : []),
       ]
     }),

@@ -25,7 +25,10 @@ export interface Forward {
   readonly name: string
   readonly proto: ForwardProtocol
   readonly ports: readonly number[]
+  /** Of the config and of its service tags together. */
   readonly addresses: readonly Cidr[]
+  /** Service tags have ranges side by side, in the thousands: the kernel is to join them. */
+  readonly joined: boolean
   readonly hosts: readonly Hostname[]
 }
 
@@ -40,8 +43,16 @@ export interface SubnetPlan {
 
 type Listeners = SubnetPlan['listeners']
 
-/** Reads the plan out of a config that was checked. Error: why there are no rules to be made of it. */
-export function subnetPlan({ subnet }: Config, listeners: Listeners): Result<SubnetPlan, string> {
+/**
+ * Reads the plan out of a config that was checked. Error: why there are no rules to be made of it.
+ *
+ * @param tagged what the service tags of the exceptions amount to, by the exception's name
+ */
+export function subnetPlan(
+  { subnet }: Config,
+  listeners: Listeners,
+  tagged: ReadonlyMap<string, readonly Cidr[]>,
+): Result<SubnetPlan, string> {
   if (subnet.ranges.length === 0)
     return err('`subnet.ranges` is empty: name the address ranges whose route leads to this gateway')
   const misplaced = Object.entries(listeners).flatMap(([kind, { at }]) => misplacedListener(kind, at))
@@ -55,7 +66,8 @@ export function subnetPlan({ subnet }: Config, listeners: Listeners): Result<Sub
       name,
       proto,
       ports: ascending(ports),
-      addresses: outermost(addresses),
+      addresses: outermost([...addresses, ...(tagged.get(name) ?? [])]),
+      joined: tagged.has(name),
       hosts: [...new Set(hosts)].toSorted(),
     })),
   })

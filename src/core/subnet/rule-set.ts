@@ -79,17 +79,20 @@ function set(name: string, lines: readonly string[]): string[] {
 }
 
 function sets({ ranges, forwards }: SubnetPlan): string[] {
-  const intervals = (name: string, family: Family, cidrs: readonly Cidr[]) =>
+  const intervals = (name: string, family: Family, cidrs: readonly Cidr[], joined = false) =>
     set(name, [
       `type ipv${family}_addr`,
       'flags interval',
+      ...(joined ? ['auto-merge'] : []),
       ...(cidrs.length === 0 ? [] : [`elements = { ${cidrs.map(({ text }) => text).join(', ')} }`]),
     ])
   return [
     ...FAMILIES.flatMap((family) => intervals(subnetSet(family), family, of(family, ranges))),
     ...forwards.flatMap((forward) =>
       FAMILIES.flatMap((family) => [
-        ...(forward.addresses.length === 0 ? [] : intervals(fixed(forward, family), family, of(family, forward.addresses))),
+        ...(forward.addresses.length === 0
+          ? []
+          : intervals(fixed(forward, family), family, of(family, forward.addresses), forward.joined)),
         ...(forward.hosts.length === 0
           ? []
           : set(named(forward, family), [`type ipv${family}_addr`, 'flags timeout', 'size 4096'])),

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { type AzureFacts, regionsSchema, tagFactsSchema } from '../../core/azure/facts.ts'
 import { type SharedService, sharedServicesSchema } from '../../core/names/shared-service.ts'
 import { type Edition, readEdition } from '../../core/policy/catalogue.ts'
@@ -15,8 +15,33 @@ export interface Catalogue {
   readonly azure: AzureFacts
 }
 
-/** Reads the documented hosts and the known destinations. Throws when the package is damaged: that is no mistake of the operator's. */
+/** What was read last, and of which files: they hardly ever change, and reading them is most of what a reload costs. */
+let kept: { readonly fingerprint: string; readonly catalogue: Catalogue } | undefined
+
+/**
+ * The documented hosts and the known destinations, read again only where a file has changed. Throws when the package is damaged: that is
+ * no mistake of the operator's.
+ */
 export async function readCatalogue(): Promise<Catalogue> {
+  const fingerprint = await fingerprintOf(['catalogue', 'azure', 'hints.yaml'])
+  if (kept?.fingerprint !== fingerprint) kept = { fingerprint, catalogue: await readFiles() }
+  return kept.catalogue
+}
+
+/** Name, size and times of every file, folders included: what is put in a file's place has another one. */
+async function fingerprintOf(names: readonly string[]): Promise<string> {
+  const parts = await Promise.all(
+    names.map(async (name) => {
+      const file = new URL(name, SHIPPED)
+      const facts = await stat(file)
+      if (!facts.isDirectory()) return `${name} ${facts.ino} ${facts.size} ${facts.mtimeMs} ${facts.ctimeMs}`
+      return fingerprintOf((await readdir(file)).toSorted().map((inside) => `${name}/${inside}`))
+    }),
+  )
+  return parts.join('\n')
+}
+
+async function readFiles(): Promise<Catalogue> {
   const folders = (await readdir(new URL('catalogue/', SHIPPED), { withFileTypes: true })).filter((entry) => entry.isDirectory())
   const editions = await Promise.all(folders.map(({ name }) => readShippedEdition(name)))
   return {

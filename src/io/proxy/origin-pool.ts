@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import { formatAuthority } from '../../core/names/authority.ts'
 import { LRUCache } from '../lru.ts'
 import type { Destination } from './dial.ts'
+import type { Exchange } from './exchange.ts'
 import type { ForwardPlan } from './forward-plan.ts'
 
 /** Origins whose idle connections are kept; the one used longest ago makes way. */
@@ -150,8 +151,8 @@ function wayTo(destination: Destination): string {
 }
 
 /**
- * Idle origin connections, kept by policy generation, scheme, host, port and vetted addresses, or parents: when any of them changes, the old
- * connections are not used again.
+ * Idle origin connections, kept by policy generation, client group, scheme, host, port and vetted addresses, or parents: when any of
+ * them changes, the old connections are not used again.
  */
 export class OriginPool {
   readonly #hooks: PoolHooks
@@ -166,11 +167,12 @@ export class OriginPool {
   }
 
   agentFor(
-    generation: number,
+    { generation: { number: generation }, group }: Pick<Exchange, 'generation' | 'group'>,
     { scheme, authority }: Pick<ForwardPlan, 'scheme' | 'authority'>,
     destination: Destination,
   ): OriginAgent {
-    const key = `${generation} ${scheme} ${formatAuthority(authority)} ${destination.port} ${wayTo(destination)}`
+    const way = `${destination.port} ${wayTo(destination)}`
+    const key = `${generation} ${group?.name ?? ''} ${scheme} ${formatAuthority(authority)} ${way}`
     let agent = this.#agents.get(key)
     if (agent === undefined) {
       agent = new OriginAgent(this.#hooks, this.#all)

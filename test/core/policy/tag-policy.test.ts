@@ -162,6 +162,57 @@ describe('what is said of tags', () => {
   })
 })
 
+describe('a client group with service tags', () => {
+  const groups = (features: Record<string, boolean>) => ({ lab: { sources: ['10.1.0.0/16'], features } })
+  const inGroup = (policy: Policy) => {
+    const [group] = policy.groups
+    if (group === undefined) throw new Error('no group')
+    return group.policy
+  }
+  const addressOf = (feature: string) => {
+    const [pattern] = policyWith({ features: { [feature]: true } }).entries.at(-1)?.patterns ?? []
+    return pattern?.host.kind === 'network' ? `${pattern.host.ranges.cidrs()[0]?.network.text}:443` : ''
+  }
+  const target = addressOf('network-AzureMonitor')
+
+  it('has those that it switches on for itself, and its own hint where it has not', () => {
+    const policy = policyWith({ groups: groups({ 'network-azuremonitor': true }) })
+    expect(judged(inGroup(policy), target)).toBe('allow 2021-07-29/network-AzureMonitor/tcp-443 tls')
+    expect(judged(policy, target)).toBe('deny host_not_listed')
+    const off = inGroup(
+      policyWith({ features: { 'network-AzureMonitor': true }, groups: groups({ 'network-AzureMonitor': false }) }),
+    )
+    expect(judged(off, target)).toBe('deny host_not_listed')
+    expect(explain(off, { authority: authorityOf(target) }, false).hint?.text).toContain(
+      '`groups: { lab: { features: { network-AzureMonitor: true } } }`',
+    )
+  })
+
+  it('has the tags of rules, its own and those for everybody', () => {
+    const rules = [
+      { name: 'own', serviceTags: ['AzureMonitor'], groups: ['lab'] },
+      { name: 'all', serviceTags: ['AzureResourceManager'] },
+    ]
+    const policy = policyWith({ groups: groups({}), rules })
+    expect(judged(inGroup(policy), target)).toBe('allow rule/own tls')
+    expect(judged(policy, target)).toBe('deny host_not_listed')
+    expect(judged(inGroup(policy), addressOf('network-AzureResourceManager'))).toBe('allow rule/all tls')
+  })
+
+  it('is told what is wrong with them at its own key, as it is written', () => {
+    const workspace = { regions: ['eastus2'] }
+    expect(said({ serviceTags: FILE, workspace, groups: groups({ 'network-storage': true }) })).toEqual([
+      "warning groups.lab.features.network-storage: `network-Storage` is as wide as a network rule of Azure Firewall: all 5 ranges of tag `Storage.EastUS2`, under any name (every customer's storage account)",
+    ])
+    expect(said({ groups: groups({ 'network-AzureMonitor': true }) })).toEqual([
+      expect.stringMatching(/^warning groups\.lab\.features\.network-AzureMonitor: .* allows nothing until `serviceTags\.file`/),
+    ])
+    expect(said({ serviceTags: FILE, workspace: { regions: ['eastus3'] }, groups: groups({ 'network-Storage': true }) })).toEqual(
+      [expect.stringMatching(/^error workspace\.regions\.0: there is no service tag `Storage\.eastus3`/)],
+    )
+  })
+})
+
 describe('a rule with service tags', () => {
   it('matches their addresses, allowing or denying, whatever the case and the spelling of the region', () => {
     const policy = policyWith({
@@ -193,6 +244,43 @@ describe('a rule with service tags', () => {
       "warning rules.0.serviceTags.0: `rule/store` is as wide as a network rule of Azure Firewall: all 5 ranges of tag `Storage.EastUS2`, under any name (every customer's storage account)",
     ])
     expect(said({ serviceTags: FILE, rules: [{ ...rule, action: 'deny' }] })).toEqual([])
+  })
+})
+
+describe('a service tag of an exception from subnet mode', () => {
+  const exceptions = (...serviceTags: string[]) => ({
+    subnet: { ranges: ['10.0.1.0/24'], forward: [{ name: 'instances', proto: 'udp', ports: [5831], serviceTags }] },
+  })
+
+  it('is its ranges by the name of the exception, the region in any spelling', () => {
+    const ranges = (...tags: string[]) =>
+      unwrap(compiled({ serviceTags: FILE, ...exceptions(...tags) }))
+        .forwardRanges.get('instances')
+        ?.map(({ text }) => text)
+    const ofTag = (name: string) =>
+      unwrap(tagSource('public').tags.find(name))
+        .ranges.cidrs()
+        .map(({ text }) => text)
+    expect(ranges('azuremachinelearning.East US 2')).toEqual(ofTag('AzureMachineLearning.EastUS2'))
+    expect(ranges('AzureMachineLearning.EastUS2', 'AzureMonitor')).toEqual([
+      ...ofTag('AzureMachineLearning.EastUS2'),
+      ...ofTag('AzureMonitor'),
+    ])
+    expect(unwrap(compiled({ serviceTags: FILE })).forwardRanges.size).toBe(0)
+  })
+
+  it('needs a file, must be in it, and is warned about where anybody is behind it: as for a rule', () => {
+    expect(said(exceptions('AzureMachineLearning'))).toEqual([
+      'error subnet.forward.0.serviceTags: service tags are names without addresses: give `serviceTags.file` a file that has them, from https://www.microsoft.com/download/details.aspx?id=56519 (cloud public) or `az network list-service-tags -l REGION -o json`',
+    ])
+    expect(said({ serviceTags: FILE, ...exceptions('BatchNodeManagement', 'AzureMachineLearnin') })).toEqual([
+      expect.stringMatching(
+        /^error subnet\.forward\.0\.serviceTags\.1: there is no service tag `AzureMachineLearnin`; did you mean `AzureMachineLearning`\? in/,
+      ),
+    ])
+    expect(said({ serviceTags: FILE, ...exceptions('Storage.eastus2') })).toEqual([
+      expect.stringMatching(/^warning subnet\.forward\.0\.serviceTags\.0: `instances` is as wide as/),
+    ])
   })
 })
 

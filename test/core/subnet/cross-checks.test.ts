@@ -56,7 +56,8 @@ describe('what is said of a subnet section', () => {
   })
 
   it('is an error where exceptions have no ranges, no destination, or one name', () => {
-    const subnet = { forward: [{ name: 'a', proto: 'udp', ports: [1] }, ...forward({ name: 'a' })] }
+    const tagged = { name: 'b', proto: 'udp', ports: [1], serviceTags: ['AzureMachineLearning'] }
+    const subnet = { forward: [{ name: 'a', proto: 'udp', ports: [1] }, ...forward({ name: 'a' }), tagged] }
     expect(checkSubnet(configFrom({ subnet })).map(({ path }) => path.join('.'))).toEqual([
       'subnet.forward',
       'subnet.forward.0',

@@ -17,6 +17,32 @@ export const GOLDEN: readonly (PlanInput & { readonly name: string })[] = [
     listeners: DUAL_LISTENERS,
   },
   {
+    name: 'an-exception-with-service-tags',
+    subnet: {
+      ranges: ['10.0.1.0/24', 'fd00:1::/64'],
+      forward: [
+        {
+          name: 'instances',
+          proto: 'udp',
+          ports: [5831],
+          serviceTags: ['AzureMachineLearning.EastUS2'],
+          addresses: ['192.0.2.1'],
+        },
+      ],
+    },
+    // Side by side, one inside another, twice the same: as files have them.
+    tagged: {
+      instances: [
+        '20.62.134.0/25',
+        '20.62.134.128/25',
+        '20.62.134.64/26',
+        '20.62.134.0/25',
+        '2603:1030:40c:1::/64',
+        '4.152.0.0/31',
+      ],
+    },
+  },
+  {
     name: 'others-left-and-listeners-on-one-address',
     subnet: { ranges: ['10.0.1.0/24', 'fd00:1::/64'], others: 'leave', interface: 'eth0.5' },
     listeners: { tls: '10.0.9.4:3443', http: '[fd00:9::4]:3080' },

@@ -1,6 +1,8 @@
-import { writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
+import { basic, userLine } from '../../support/credentials.ts'
 import { waitFor } from '../../support/gateway.ts'
 import { HookLab, type HookLabOptions, onRequest } from '../../support/hook-lab.ts'
 import { RawClient } from '../../support/raw-client.ts'
@@ -124,6 +126,29 @@ describe('what a hook is shown', () => {
       entry: 'rule/listed',
       headers: { host: 'a.test', 'x-ticket': 'CHG1', connection: 'close' },
     })
+  })
+
+  it('says what group the client is in and who it is, and what is kept for one is not said to another', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sallyport-hook-users-'))
+    writeFileSync(join(folder, 'users.txt'), `${userLine('alice', 'a')}\n${userLine('bob', 'b')}\n`, { mode: 0o600 })
+    try {
+      const { get } = bound(
+        await start(
+          "return { verdict: request.group === 'people' && request.user === 'alice' ? 'pass' : 'deny', cacheSeconds: 60 }",
+          { config: `credentials: { file: ${join(folder, 'users.txt')} }\ngroups: { people: { users: ["*"] } }\n` },
+        ),
+      )
+      const as = (user: string, password: string) => {
+        const [name = '', value = ''] = basic(user, password).trim().split(': ')
+        return get('http://a.test/', { headers: { [name]: value } })
+      }
+      for (let n = 0; n < 2; n++) {
+        expect(await as('alice', 'a')).toMatchObject({ status: 200 })
+        expect(await as('bob', 'b')).toMatchObject({ status: 403, reason: 'denied_by_hook' })
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
   })
 
   it('cannot be changed, and has nothing that it does not have', async () => {

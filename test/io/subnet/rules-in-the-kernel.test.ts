@@ -54,6 +54,22 @@ describeWith(NAMESPACE_PROGRAMS, () => {
         expect(await listed()).toBe('')
       })
 
+    it('takes ten thousand ranges of a service tag, and joins those that lie side by side', async () => {
+      const ranges = Array.from({ length: 10_000 }, (_, at) => `20.${at >> 8}.${at & 255}.0/${at % 2 === 0 ? 24 : 25}`)
+      const input = {
+        subnet: { ranges: ['10.0.1.0/24'], forward: [{ name: 'x', proto: 'udp', ports: [9], serviceTags: ['Storage'] }] },
+        tagged: { x: [...ranges, '198.51.100.0/25', '198.51.100.128/25'] },
+      }
+      await host.must('nft', ['-f', '-'], { input: ruleSet(planOf(input)) })
+      const set = await host.must('nft', ['list', 'set', 'inet', 'sallyport', 'fixed4/x'])
+      expect(set).toContain('198.51.100.0/24')
+      expect(set).toContain('20.39.14.0-20.39.15.127')
+      const has = async (address: string) =>
+        (await host.run('nft', ['get', 'element', 'inet', 'sallyport', 'fixed4/x', `{ ${address} }`])).code === 0
+      expect([await has('20.0.1.127'), await has('20.0.1.128'), await has('20.39.16.1')]).toEqual([true, false, false])
+      await host.must('nft', ['-f', '-'], { input: REMOVAL })
+    })
+
     it('leaves the tables of others alone, and puts nothing there when one line is wrong', async () => {
       await host.must('nft', ['add', 'table', 'inet', 'theirs'])
       await host.must('nft', ['-f', '-'], { input: ruleSet(PLAN) })
