@@ -51,7 +51,7 @@ export function configurationPage(schema: object): string {
     INTRODUCTION,
     `## Top of the file\n\n${keysTable(plain, [])}`,
     ...nested.map(([name, section]) => sectionText(name, section)),
-    `${PLANNED}\n${NOT_AVAILABLE_YET.map((key) => `* ${code(key)}\n`).join('')}`,
+    ...(NOT_AVAILABLE_YET.length === 0 ? [] : [`${PLANNED}\n${NOT_AVAILABLE_YET.map((key) => `* ${code(key)}\n`).join('')}`]),
   ].join('\n')
 }
 
