@@ -18,6 +18,10 @@ export interface HookRequest {
   readonly listener: string
   /** Address of the client. */
   readonly client: string
+  /** Name of the client's group; absent where it is in none. */
+  readonly group?: string
+  /** Who asks, where a password or a certificate told: the user's name, or the name of the certificate that a group is for. */
+  readonly user?: string
   /** `id` of the tunnel that it came through. */
   readonly parent?: string
   /** Canonical: lower case, no trailing dot; an IPv6 address without brackets. */

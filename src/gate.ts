@@ -1,10 +1,12 @@
 import { hostname } from 'node:os'
 import { getSystemErrorName } from 'node:util'
+import { AUDIT_EVENTS } from './core/audit-event.ts'
 import type { ClientAddresses } from './core/config/listen.ts'
 import type { Config, Limits } from './core/config.ts'
 import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
-import type { Policy } from './core/policy/policy.ts'
+import { everyEntry, type Policy } from './core/policy/policy.ts'
 import { type WorkLeft, wait } from './ending.ts'
+import { CredentialVerifier } from './io/credentials/verifier.ts'
 import type { HookHost } from './io/hooks/hook-host.ts'
 import { noticesOf } from './io/hooks/notices.ts'
 import type { Admission, AdmissionHooks } from './io/proxy/admission.ts'
@@ -74,6 +76,7 @@ export class Gate {
   readonly #resolver: Resolver
   readonly #pool: OriginPool
   readonly #admission: Admission
+  readonly #credentials: CredentialVerifier
   readonly #relay: Relay
   readonly #clients: ClientListeners
   readonly #stalls: StallWatch
@@ -111,6 +114,11 @@ export class Gate {
       onChange: (idle) => metrics.originConnectionsIdle.set(idle),
     })
     this.#admission = admission
+    this.#credentials = new CredentialVerifier({
+      failuresPerMinute: () =>
+        Math.max(1, Math.floor(this.#generation.config.credentials.failuresPerMinutePerClient / processes)),
+      nowMs: () => performance.now(),
+    })
     this.#relay = chooseRelay(config.relay, {
       onTaken: (tunnels) => this.#clients.handedOver(tunnels),
       onTrouble: (errno) => log.error({ errno: getSystemErrorName(-errno) }, 'the kernel relay had to give a tunnel up'),
@@ -136,6 +144,7 @@ export class Gate {
     const generation = this.#generation
     const { config } = generation
     this.#clients.limit(this.#limits())
+    this.#clients.secure(generation.access.tls)
     this.#telemetry.configure(this.#telemetrySettings())
     if (JSON.stringify(before.config.dns) !== JSON.stringify(config.dns))
       this.#resolver.reconfigure(this.#resolverOptions(config))
@@ -214,6 +223,7 @@ export class Gate {
       auditEvents: audit.events,
       deniedHosts: metrics.deniedHosts,
       entries: idsOf(policy),
+      groups: groupNames(policy),
       clients: { shown: audit.clients, key: auditKey },
       observer: observerOf(this.#generation.hooks, this.#observer),
     }
@@ -256,12 +266,17 @@ export class Gate {
   }
 
   /** Series of entries that are gone would pile up with every reload. */
-  #forgetEntries({ entries }: Policy): void {
+  #forgetEntries(before: Policy): void {
     const kept = idsOf(this.#generation.policy)
-    for (const { id, feature = 'rules' } of entries) {
+    for (const { id, feature = 'rules' } of everyEntry(before)) {
       if (kept.has(id)) continue
       this.#metrics.entryHits.remove({ entry: id, feature })
       for (const direction of ['up', 'down']) this.#metrics.entryBytes.remove({ entry: id, direction })
+    }
+    const groups = groupNames(this.#generation.policy)
+    for (const { name } of before.groups) {
+      if (groups.has(name)) continue
+      for (const verdict of AUDIT_EVENTS) this.#metrics.groupRequests.remove({ group: name, verdict })
     }
   }
 
@@ -279,6 +294,7 @@ export class Gate {
       relay: this.#relay,
       telemetry: this.#telemetry,
       admission: this.#admission,
+      credentials: this.#credentials,
       tunnels: this.tunnels,
       exchanges: this.#exchanges,
       log: this.#log,
@@ -303,8 +319,12 @@ export const HOSTS_FILE = '/etc/hosts'
 /** How long closed tunnels may take to flush their last bytes. */
 const CLOSE_MS = 2_000
 
-function idsOf({ entries }: Policy): ReadonlySet<string> {
-  return new Set(entries.map(({ id }) => id))
+function idsOf(policy: Policy): ReadonlySet<string> {
+  return new Set(everyEntry(policy).map(({ id }) => id))
+}
+
+function groupNames({ groups }: Policy): ReadonlySet<string> {
+  return new Set(groups.map(({ name }) => name))
 }
 
 /** Hooks are told before the program that the gateway runs in; without either there is nobody. */

@@ -1,8 +1,10 @@
+import type { Listen } from './core/config/listen.ts'
 import type { Config } from './core/config.ts'
 import { dayNumber } from './core/day.ts'
 import { inspectedHosts } from './core/policy/inspected-hosts.ts'
-import type { Policy } from './core/policy/policy.ts'
+import { everyEntry, everyPolicy, type Policy } from './core/policy/policy.ts'
 import type { Result } from './core/result.ts'
+import { type ClientAccess, NO_ACCESS_FILES } from './io/credentials/client-access.ts'
 import type { RecordedReads } from './io/file-reads.ts'
 import { HookHost } from './io/hooks/hook-host.ts'
 import type { HookSource } from './io/hooks/messages.ts'
@@ -18,6 +20,8 @@ export interface Settings {
   readonly policy: Policy
   /** Absent without a usable CA. */
   readonly inspection?: InspectionMaterial | undefined
+  /** Who clients are, as far as files say; absent where none do. */
+  readonly access?: ClientAccess | undefined
   /** The operator's own code; absent where there is none. */
   readonly hooks?: readonly HookSource[] | undefined
   /** Bearer token of the admin API; absent where none is configured. */
@@ -175,13 +179,20 @@ export class SettingsInForce {
         editions: policy.editions,
         entries: policy.entries.length,
         serviceTags: policy.tagFile ?? null,
+        ...(policy.groups.length === 0
+          ? {}
+          : { groups: policy.groups.map(({ name, policy: own }) => ({ name, mode: own.mode, entries: own.entries.length })) }),
       },
       reload: { failure: this.#failure ?? null, restartRequired: this.#restartRequired },
     }
   }
 
-  #generationOf({ config, policy, inspection }: Settings, number: number, hooks: HookHost | undefined): Generation {
-    return { number, config, policy, inspection: inspection && this.#inspection(inspection, config), hooks }
+  #generationOf(
+    { config, policy, inspection, access = NO_ACCESS_FILES }: Settings,
+    number: number,
+    hooks: HookHost | undefined,
+  ): Generation {
+    return { number, config, policy, inspection: inspection && this.#inspection(inspection, config), access, hooks }
   }
 
   #inspection(material: InspectionMaterial, config: Config): Inspection {
@@ -205,12 +216,13 @@ export class SettingsInForce {
     metrics.policyLoadedTimestamp.set(Math.floor(Date.now() / 1000))
     metrics.policyCurrent.set(1)
     for (const outcome of ['ok', 'failed']) metrics.policyReloads.inc({ outcome }, 0)
-    this.#reportModeSince = policy.mode === 'report' ? (this.#reportModeSince ?? Math.floor(Date.now() / 1000)) : undefined
+    const reports = everyPolicy(policy).some(({ mode }) => mode === 'report')
+    this.#reportModeSince = reports ? (this.#reportModeSince ?? Math.floor(Date.now() / 1000)) : undefined
     metrics.reportModeSince.set(this.#reportModeSince ?? 0)
     metrics.caExpiryTimestamp.set(inspection === undefined ? 0 : Math.floor(inspection.authority.notAfter.getTime() / 1000))
     metrics.serviceTagsTimestamp.set(policy.tagFile?.publishedSeconds ?? 0)
     metrics.tunnelsLimit.set(config.limits.tunnels)
-    for (const { id, feature = 'rules', expires } of policy.entries) {
+    for (const { id, feature = 'rules', expires } of everyEntry(policy)) {
       metrics.policyEntries.inc({ feature })
       // Its last day is the rule's still.
       if (expires !== undefined) metrics.ruleExpiryTimestamp.set({ entry: id }, (dayNumber(expires) + 1) * 86_400)
@@ -218,11 +230,17 @@ export class SettingsInForce {
   }
 }
 
+/** The files of `tls` are loaded again; whether TLS is spoken is settled at start. */
+function boundTo(listen: Listen, name: string): unknown {
+  if (name === 'proxy') return { ...listen.proxy, tls: listen.proxy.tls !== undefined }
+  return Object.entries(listen).find(([key]) => key === name)
+}
+
 /** Keys that are read once, at start: those that changed now, and those that wait already. */
 function restartRequired(before: Config, after: Config, waiting: readonly string[]): string[] {
   const changed = [
     ...[...new Set([...Object.keys(before.listen), ...Object.keys(after.listen)])].map(
-      (name) => [`listen.${name}`, (config: Config) => Object.entries(config.listen).find(([key]) => key === name)] as const,
+      (name) => [`listen.${name}`, (config: Config) => boundTo(config.listen, name)] as const,
     ),
     ['workers', (config: Config) => config.workers] as const,
     ['stateDirectory', (config: Config) => config.stateDirectory] as const,

@@ -17,9 +17,10 @@ export function explanationText(explanation: Explanation, target: ExplainTarget,
   const { verdict, entry } = explanation
   const facts: readonly Fact[] = [
     ...verdictFacts(explanation),
+    ['group', explanation.group],
     ...(entry === undefined ? [] : entryFacts(entry, target.authority.host, loaded)),
     ['hooks', verdict === 'deny' ? undefined : hooksLine(loaded)],
-    ['policy', policyLine(loaded)],
+    ['policy', policyLine(loaded, explanation)],
   ]
   const lines = facts.flatMap(([label, text]) => (text === undefined ? [] : [`  ${label.padEnd(LABEL_CHARACTERS)}${text}`]))
   return [`${verdict} ${formatTarget(target)}`, ...lines].map((line) => `${printable(line)}\n`).join('')
@@ -86,6 +87,6 @@ function sourceLine(entry: Entry, loaded: LoadedConfig): string | undefined {
   return 'file' in source ? formatEntrySource(source) : `edition ${source.edition}, ${formatEntrySource(source)}`
 }
 
-function policyLine({ file, compiled: { policy } }: LoadedConfig): string {
-  return `${file}: cloud ${policy.cloud}, ${policy.editions.join(' and ')}, mode ${policy.mode}, hash ${policy.hash}`
+function policyLine({ file, compiled: { policy } }: LoadedConfig, { mode }: Explanation): string {
+  return `${file}: cloud ${policy.cloud}, ${policy.editions.join(' and ')}, mode ${mode}, hash ${policy.hash}`
 }

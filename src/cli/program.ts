@@ -7,6 +7,7 @@ import { type CaInitOptions, type CaShowOptions, caInit, caShow } from './ca.ts'
 import { type CheckOptions, check } from './check.ts'
 import { type CommandIo, EXIT, terminalColumns } from './command-io.ts'
 import { type CompareOptions, compare } from './compare.ts'
+import type { CredentialsOptions } from './credentials.ts'
 import { type DiffOptions, diff } from './diff.ts'
 import type { DoctorOptions } from './doctor.ts'
 import { type EditionsDiffOptions, type EditionsOptions, editions, editionsDiff } from './editions.ts'
@@ -81,6 +82,8 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
   command('explain', 'say what would happen to a request, and why; exit 1 where it is denied. Never asks DNS', EXAMPLES.explain)
     .argument('<target>', 'host, host:port or URL; a bare host means port 443')
     .option('--client <ip>', 'ask on behalf of this client address', nonEmpty)
+    .option('--user <name>', 'who has shown the password of this user', nonEmpty)
+    .option('--group <name>', 'ask on behalf of this client group', nonEmpty)
     .option('--method <method>', 'the method that goes with a URL (default: GET)', nonEmpty)
     .option('--json', 'print JSON')
     .action(async (target: string, options: ExplainOptions) => settle(await explain(target, options, io)))
@@ -89,6 +92,7 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
     'list what is allowed and denied: every entry that is on, with its patterns and its source',
     EXAMPLES.entries,
   )
+    .option('--group <name>', 'what this client group is allowed and denied', nonEmpty)
     .option('--risk', 'the riskiest first, with who can receive data there')
     .option('--json', 'print JSON')
     .action(async (options: EntriesOptions) => settle(await entries(options, io)))
@@ -156,6 +160,7 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
     .option('--host <host...>', 'also this host, or host:port, which a wildcard lists')
     .option('--only', 'nothing but what --host names')
     .option('--client <ip>', 'on behalf of this client address', nonEmpty)
+    .option('--group <name>', 'on behalf of this client group', nonEmpty)
     .option('--timeout <seconds>', 'for one destination (default: `limits.dialSeconds`)')
     .option('--json', 'print JSON')
     .action(async (options: DoctorOptions) => {
@@ -197,6 +202,35 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
   command('health', 'ask the running gateway whether it is ready; exit 1 where it is not', EXAMPLES.health).action(
     async (options: HealthOptions) => settle(await health(options, io)),
   )
+  const credentials = program
+    .command('credentials')
+    .description('users and passwords of the proxy')
+    .helpOption('-h, --help', 'print this help')
+  credentials.addHelpText('after', examples(EXAMPLES.credentials))
+  const onCredentials = (name: string, description: string) =>
+    credentials
+      .command(name)
+      .description(description)
+      .helpOption('-h, --help', 'print this help')
+      .option('-c, --config <file>', 'the config file, whose `credentials.file` is meant', nonEmpty)
+      .option('--file <file>', 'this file of credentials instead', nonEmpty)
+  onCredentials('add', 'add a user, or give it another password; the password is the first line of standard input')
+    .argument('<user>', 'letters, digits and `._@+-`')
+    .option('--print', 'print the line and change no file')
+    .action(async (user: string, options: CredentialsOptions) => {
+      const { addCredentials } = await import('./credentials.ts')
+      settle(await addCredentials(user, options, io))
+    })
+  onCredentials('remove', 'remove a user; its open tunnels are closed when the gateway has read the file')
+    .argument('<user>', 'as it stands in the file')
+    .action(async (user: string, options: CredentialsOptions) => {
+      const { removeCredentials } = await import('./credentials.ts')
+      settle(await removeCredentials(user, options, io))
+    })
+  onCredentials('list', 'list the users').action(async (options: CredentialsOptions) => {
+    const { listCredentials } = await import('./credentials.ts')
+    settle(await listCredentials(options, io))
+  })
   const catalogue = command('editions', 'list the editions of the documented allowlist', EXAMPLES.editions)
     .option('--json', 'print JSON')
     .action(async (options: EditionsOptions) => settle(await editions(options, io)))
@@ -257,6 +291,7 @@ const EXAMPLES = {
     ['sallyport explain files.pythonhosted.org:443', ''],
     ['sallyport explain --method POST http://example.com/upload', 'plain HTTP shows path and method'],
     ['sallyport explain --client 10.0.0.7 --json pypi.org', ''],
+    ['sallyport explain --group training pypi.org', 'by the policy of a client group'],
   ],
   entries: [
     ['sallyport entries | less -S', ''],
@@ -301,6 +336,11 @@ const EXAMPLES = {
   doctor: [
     ['sallyport doctor --config gateway.yaml', 'on the gateway itself, before clients ask'],
     ['sallyport doctor --config gateway.yaml --only --host your-storage.blob.core.windows.net', ''],
+  ],
+  credentials: [
+    ['openssl rand -base64 24 | tee alice.password | sallyport credentials add --config gateway.yaml alice', ''],
+    ['sallyport credentials add --file users.txt alice < alice.password', ''],
+    ['sallyport credentials remove --config gateway.yaml alice', ''],
   ],
   subnet: [
     ['sallyport subnet --config gateway.yaml | less', 'what would be applied'],

@@ -28,6 +28,9 @@ export const auditEventSchema = z.strictObject({
   client: text('address of the client, or its pseudonym (`hmac:` and 16 hexadecimal digits); see `audit.clients`'),
   clientPort: number('port of the client; only with `audit.clients: keep`'),
   group: text('client group'),
+  user: text(
+    'who the client proved to be: a user of `credentials.file`, or the name in its certificate that counted; see `audit.clients`',
+  ),
   method: text('HTTP method, where it is visible'),
   host: text('host asked for, canonical'),
   port: number('port asked for'),

@@ -4,6 +4,7 @@ import { clients } from './config/clients.ts'
 import { destinations } from './config/destinations.ts'
 import { dns } from './config/dns.ts'
 import { count } from './config/fields.ts'
+import { credentials, groups } from './config/groups.ts'
 import { hooks } from './config/hooks.ts'
 import { inspection } from './config/inspection.ts'
 import { limits } from './config/limits.ts'
@@ -38,6 +39,8 @@ export const configSchema = z.strictObject({
   listen,
   transparent,
   clients,
+  groups,
+  credentials,
   rules: z.array(ruleSchema).prefault([]).describe('what the operator adds to the documented allowlist, or takes from it'),
   include: z
     .array(z.string().min(1))

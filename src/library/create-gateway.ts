@@ -236,9 +236,9 @@ function tell(events: TypedEvents<GatewayEvents>, event: AuditEvent): void {
 }
 
 function settingsOf(
-  { config, compiled, inspection, hooks, adminToken, auditKey }: LoadedConfig,
+  { config, compiled, inspection, access, hooks, adminToken, auditKey }: LoadedConfig,
   { stdout = false }: CreateGatewayOptions,
 ): Settings {
   const audit = config.audit.file === '-' && !stdout ? { ...config.audit, file: devNull } : config.audit
-  return { config: { ...config, audit }, policy: compiled.policy, inspection, hooks, adminToken, auditKey }
+  return { config: { ...config, audit }, policy: compiled.policy, inspection, access, hooks, adminToken, auditKey }
 }

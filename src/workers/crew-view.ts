@@ -1,3 +1,4 @@
+import { everyEntry } from '../core/policy/policy.ts'
 import type { Metrics } from '../io/telemetry/metrics.ts'
 import type { DenialRow } from '../io/telemetry/recent-denials.ts'
 import type { SettingsInForce } from '../settings-in-force.ts'
@@ -17,7 +18,8 @@ export class CrewView {
     this.#merged = new MergedMetrics({
       own,
       deniedHosts: () => settings.generation.config.metrics.deniedHosts,
-      entries: () => new Set(settings.generation.policy.entries.map(({ id }) => id)),
+      entries: () => new Set(everyEntry(settings.generation.policy).map(({ id }) => id)),
+      groups: () => new Set(settings.generation.policy.groups.map(({ name }) => name)),
       nowMs: () => performance.now(),
     })
   }

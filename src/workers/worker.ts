@@ -204,11 +204,11 @@ async function load({ file, reads, policyHash }: GenerationFiles, identity: Gate
   try {
     const loaded = await loadConfig(file, replayReads(reads))
     if (!loaded.ok) return err(`what the primary could load does not load here: ${loaded.error[0]?.message}`)
-    const { config, compiled, inspection, hooks, auditKey = identity.pseudonymKey } = loaded.value
+    const { config, compiled, inspection, access, hooks, auditKey = identity.pseudonymKey } = loaded.value
     const { hash } = compiled.policy
     if (hash !== policyHash)
       return err(`the policy is ${hash} here and ${policyHash} in the primary: the package was changed; restart the gateway`)
-    return ok({ config, policy: compiled.policy, inspection, hooks, auditKey })
+    return ok({ config, policy: compiled.policy, inspection, access, hooks, auditKey })
   } catch (error) {
     return err(error instanceof Error ? error.message : String(error))
   }

@@ -99,9 +99,16 @@ const PARTS: Readonly<Record<string, Part>> = {
     why: 'code of the operator runs in a process that knows of no request but the one it is asked about',
   },
   lru: { files: /^src\/io\/lru\.ts$/, mayUse: [], why: 'it names a library and nothing else' },
+  credentials: {
+    files: /^src\/io\/credentials\//,
+    mayUse: ['base', 'settings', 'lru'],
+    mayName: ['tls'],
+    why: 'a password is looked at in one way, by whoever stores it and by whoever is shown it',
+  },
   configFiles: {
     files: /^src\/io\/config\//,
     mayUse: ['base', 'names', 'azure', 'policy', 'settings', 'subnet', 'wire', 'lru', 'reads', 'tls', 'hooks'],
+    mayName: ['credentials'],
     why: 'a config and the CA it names must be readable without a gateway to run them, as `check` and `explain` do',
   },
   telemetry: {
@@ -139,6 +146,7 @@ const PARTS: Readonly<Record<string, Part>> = {
       'relay',
       'telemetry',
       'tls',
+      'credentials',
       'hookRules',
       'hooks',
     ],
@@ -172,6 +180,7 @@ const PARTS: Readonly<Record<string, Part>> = {
       'proxy',
       'hostRules',
       'admin',
+      'credentials',
       'hooks',
     ],
     why: 'the composition root knows everything but the command line',
@@ -191,6 +200,7 @@ const PARTS: Readonly<Record<string, Part>> = {
     files: /^src\/workers\//,
     mayUse: [
       'base',
+      'policy',
       'settings',
       'shares',
       'lru',
@@ -230,6 +240,7 @@ const PARTS: Readonly<Record<string, Part>> = {
       'gateway',
       'workers',
       'doctor',
+      'credentials',
       'subnet',
       'hostRules',
     ],

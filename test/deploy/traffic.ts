@@ -2,6 +2,7 @@ import { copyFileSync, writeFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeReport } from '../../src/io/subnet/report-file.ts'
+import { userLine } from '../support/credentials.ts'
 import { DnsServer } from '../support/dns-server.ts'
 import { HttpOrigin } from '../support/http-origin.ts'
 import { OpensslCa } from '../support/openssl-ca.ts'
@@ -54,8 +55,12 @@ export class MixedTraffic {
     const echo = await Origin.start()
     const web = await HttpOrigin.serving(() => 'x'.repeat(20_000))
     const secure = await HttpOrigin.serving(() => 'inside', { tls: originCa.issue('DNS:models.test') })
+    const users = join(inspectionCa.folder, 'users')
+    writeFileSync(users, userLine('somebody', 'a password'))
     const config = (mode: string) => `
 mode: ${mode}
+groups: { lab: { sources: ["127.0.0.1"] } }
+credentials: { file: ${users} }
 rules:
   - { name: echo, hosts: [echo.test], ports: [7], protocol: any }
   - { name: web, hosts: [web.test], ports: [80] }
@@ -122,6 +127,8 @@ serviceTags: { file: tags.json }
         ].map((authority) => refused(port, authority)),
         refused(port, `new-${round}.example.test:443`),
         forward(port, 'http://web.test/data'),
+        // In no group by its address, and without a password.
+        forward(port, 'http://web.test/data', '127.0.0.5'),
         forward(port, 'http://pypi.example.test/simple/'),
         this.#inspect(port, 'models.test', '/team/model'),
         this.#inspect(port, 'models.test', '/other'),
@@ -161,8 +168,8 @@ async function refused(port: number, authority: string): Promise<void> {
   tunnel?.socket.destroy()
 }
 
-async function forward(port: number, url: string): Promise<void> {
-  const client = await RawClient.connect(port)
+async function forward(port: number, url: string, from?: string): Promise<void> {
+  const client = await RawClient.connect(port, '127.0.0.1', from)
   client.send(`GET ${url} HTTP/1.1\r\nHost: ${new URL(url).host}\r\nConnection: close\r\n\r\n`)
   await client.untilClosed()
 }

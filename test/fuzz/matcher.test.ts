@@ -58,6 +58,7 @@ function policyOf(drawn: readonly (typeof entry extends fc.Arbitrary<infer T> ? 
     privateRanges: CidrSet.of([]),
     unlisted: new HostTree(),
     known: new HostTree(),
+    groups: [],
   }
 }
 

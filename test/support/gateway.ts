@@ -86,8 +86,8 @@ export async function startGateway(yaml: string, options: { hostsFile?: string }
   }
 }
 
-function settingsOf({ config, compiled, inspection, hooks, adminToken, auditKey }: LoadedConfig): Settings {
-  return { config, policy: compiled.policy, inspection, hooks, adminToken, auditKey }
+function settingsOf({ config, compiled, inspection, access, hooks, adminToken, auditKey }: LoadedConfig): Settings {
+  return { config, policy: compiled.policy, inspection, access, hooks, adminToken, auditKey }
 }
 
 /** Looks again until there is a value; a test that waits in vain says for what. */

@@ -20,7 +20,7 @@ export function denialsDashboard(reasons: Readonly<Record<string, ReasonSpec>>):
       .description('Only for the last row; Prometheus knows everything else')
       .type('loki'),
   )
-  for (const panel of [...counts(), ...rates(), ...hosts()]) board.withPanel(panel)
+  for (const panel of [...counts(), ...rates(), passwords(), ...hosts()]) board.withPanel(panel)
   board.withRow(row('What each reason means')).withPanel(meanings(reasons))
   board.withRow(row('Denial lines from the audit log (needs Loki)').collapsed(true).withPanel(lines()))
   board.withRow(row('Packets that no listener carries (subnet mode)'))
@@ -100,6 +100,17 @@ function rates() {
       queries: [{ expr: `sum by (reason) (${perSecond('sallyport_denials_total', WOULD)})`, legend: '{{reason}}' }],
     }),
   ]
+}
+
+function passwords() {
+  return graph({
+    title: 'Proxy credentials',
+    description:
+      'Credentials asked for (`missing`) or looked at, by outcome. Many clients ask without first; `wrong` and `limited` that go on are somebody guessing, or a password that was changed.',
+    unit: 'reqps',
+    width: 24,
+    queries: [{ expr: `sum by (outcome) (${perSecond('sallyport_credential_checks_total')})`, legend: '{{outcome}}' }],
+  })
 }
 
 /** Of subnet mode: what came to the gateway and is no connection that a listener takes. */

@@ -167,6 +167,15 @@ function traffic() {
       queries: [{ expr: `topk(25, sum by (entry, feature) (${countWithin('sallyport_entry_hits_total')}))` }],
     }),
     graph({
+      title: 'Client groups',
+      description:
+        'Requests a second by the client group whose policy judged them; without a name is the policy at the top. Empty where the config has no groups.',
+      unit: 'reqps',
+      width: 12,
+      stacked: true,
+      queries: [{ expr: `sum by (group) (${perSecond('sallyport_group_requests_total')})`, legend: '{{group}}' }],
+    }),
+    graph({
       title: 'Failures',
       description:
         'Requests that were allowed and failed, by reason. `dns_failed` and `dial_*` in numbers: look at the way from the gateway to the internet.',

@@ -3,6 +3,7 @@ import { parseHostPattern } from '../policy/host-pattern.ts'
 import { parsePathPattern } from '../policy/path-pattern.ts'
 import { z } from '../schema.ts'
 import { cidr, name, parsed, port, serviceTag } from './fields.ts'
+import { groupName } from './groups.ts'
 
 /** What people read, and nothing else does. */
 const note = z.string().min(1).max(200)
@@ -47,6 +48,7 @@ const fields = z.strictObject({
     .literal('always')
     .optional()
     .describe('end TLS here although no path or method needs it, so that the Host inside is checked too'),
+  groups: z.array(groupName).min(1).optional().describe('only for clients of these groups; without it for everybody'),
   action: z.enum(['allow', 'deny']).default('allow').describe('a matching deny rule beats every allow'),
   mode: z.literal('report').optional().describe('of a deny rule: only report what it would refuse'),
   quiet: z

@@ -7,6 +7,8 @@ export interface HookFacts {
   readonly kind: string
   readonly listener: string
   readonly client: string
+  readonly group?: string | undefined
+  readonly user?: string | undefined
   readonly parent?: string | undefined
   readonly request: EgressRequest
   readonly decision: Decision
@@ -41,6 +43,10 @@ export class HookQuestion {
         return facts.listener
       case 'client':
         return facts.client
+      case 'group':
+        return facts.group
+      case 'user':
+        return facts.user
       case 'parent':
         return facts.parent
       case 'host':
@@ -72,12 +78,14 @@ export class HookQuestion {
 
   /** The request as plain data; see `HookRequest` in the library for what each means. */
   toJSON(): Readonly<Record<string, unknown>> {
-    const { id, kind, listener, client, parent, request, decision, fields, proxyFields } = this.facts
+    const { id, kind, listener, client, group, user, parent, request, decision, fields, proxyFields } = this.facts
     return {
       id,
       kind,
       listener,
       client,
+      group,
+      user,
       parent,
       host: request.host.text,
       port: request.port,

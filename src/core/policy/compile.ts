@@ -4,13 +4,15 @@ import type { Config, Rule } from '../config.ts'
 import { AddressRanges } from '../names/address-ranges.ts'
 import { type Cidr, CidrSet } from '../names/cidr.ts'
 import type { Hostname } from '../names/hostname.ts'
-import type { Problem } from '../problem.ts'
+import { distinct, type Problem } from '../problem.ts'
 import { err, ok, type Result } from '../result.ts'
 import { type Edition, type ResolvedRow, resolveRows, toEntry, type Unproxied } from './catalogue.ts'
 import { catalogueNotes } from './catalogue-notes.ts'
+import type { ClientGroup } from './client-group.ts'
+import { compileGroups, groupTagProblems } from './compile-groups.ts'
 import { configProblems } from './config-problems.ts'
 import { DEFAULT_PORTS, type Entry, type Pattern } from './entry.ts'
-import { featureSwitch } from './features.ts'
+import { type FeatureSwitch, featureSwitch } from './features.ts'
 import { type KnownDestination, WORKSPACE_FEATURES } from './hints.ts'
 import type { TargetPattern } from './host-pattern.ts'
 import { HostTree } from './host-tree.ts'
@@ -59,23 +61,24 @@ export function compilePolicy(sources: PolicySources): Result<CompiledPolicy, re
   const config = withFeaturesMeant(sources.config, sources.editions, azure)
   const editions = sources.editions.filter(({ id }) => config.editions.includes(id))
   const isOn = featureSwitch(config, editions)
-  const tagPolicy = new TagPolicy(config, editions, isOn, azure, tags?.tags)
-  const problems = [...configProblems(config, sources.editions, editions), ...tagPolicy.problems()]
+  const tagPolicyOf = (own: Config, isOnThere: FeatureSwitch) => new TagPolicy(own, editions, isOnThere, azure, tags?.tags)
+  const tagPolicy = tagPolicyOf(config, isOn)
+  const tagProblems = [
+    ...tagPolicy.problems(),
+    ...groupTagProblems(config, (own) => tagPolicyOf(own, featureSwitch(own, editions)).problems()),
+  ]
+  const problems = [...configProblems(config, sources.editions, editions), ...distinct(tagProblems)]
   const asWritten = placedAsWritten(sources.config, sources.editions, azure)
   if (problems.some(({ severity }) => severity === 'error')) return err(problems.map(asWritten))
 
   const rows = editions.flatMap((edition) => resolveRows(edition, config.cloud, config.workspace))
   const on = rows.filter(({ edition, row }) => isOn(edition, row.feature))
-  const entries = [
-    ...config.rules.map((rule) => ruleEntry(rule, tagPolicy.ofRule(rule))),
-    ...on.filter(({ patterns }) => patterns.length > 0).map((row) => catalogueEntry(row, config)),
-    ...tagPolicy.entries(),
-  ]
-  const policy: Policy = {
+  const entries = entriesOf(on, config, tagPolicy)
+  const top: Policy = {
     cloud: config.cloud,
     editions: editions.map(({ id }) => id),
     mode: config.mode,
-    hash: sources.digest(fingerprint(config, entries)),
+    hash: '',
     entries,
     tree: treeOf(entries),
     ...(tags && { tagFile: { change: tags.tags.file.change, publishedSeconds: tags.publishedSeconds } }),
@@ -83,12 +86,31 @@ export function compilePolicy(sources: PolicySources): Result<CompiledPolicy, re
     privateRanges: config.destinations.privateRanges,
     unlisted: unlistedTree(config, sources.editions, isOn, tagPolicy.unlisted()),
     known: knownTree(known),
+    groups: [],
   }
+  const groups = compileGroups(top, {
+    config,
+    editions,
+    all: sources.editions,
+    tagPolicyOf,
+    entriesOf: (isOnThere, tagsThere, group) =>
+      entriesOf(
+        rows.filter(({ edition, row }) => isOnThere(edition, row.feature)),
+        config,
+        tagsThere,
+        group,
+      ),
+    treeOf,
+  })
+  const hash = sources.digest(fingerprint(config, entries, groups))
+  const policy = { ...top, hash, groups: groups.map((group) => ({ ...group, policy: { ...group.policy, hash } })) }
+  /** On at the top or for a group. */
+  const anywhere = rows.filter((row) => on.includes(row) || groups.some((group) => group.isOn(row.edition, row.row.feature)))
   const unproxied = on.flatMap((row) => row.unproxied ?? [])
   const warnings = [
     ...problems,
-    ...missingParameters(on),
-    ...idleParameters(config, on, sources.editions),
+    ...missingParameters(anywhere),
+    ...idleParameters(config, anywhere, sources.editions),
     ...managedStorageProblems(config, (feature) => editions.some(({ id }) => isOn(id, feature))),
     ...wideFeatures(config, editions, entries),
     ...lintEntries(policy, config),
@@ -100,6 +122,23 @@ export function compilePolicy(sources: PolicySources): Result<CompiledPolicy, re
     unproxied,
     notes: catalogueNotes(policy, sources.editions, unproxied),
   })
+}
+
+/**
+ * What is in force, operator rules first.
+ *
+ * @param rows those that are on
+ * @param tagPolicy the service tags that are on
+ * @param group whose rules count beside everybody's
+ */
+function entriesOf(rows: readonly ResolvedRow[], config: Config, tagPolicy: TagPolicy, group?: string): Entry[] {
+  return [
+    ...config.rules
+      .filter(({ groups }) => groups === undefined || (group !== undefined && groups.includes(group)))
+      .map((rule) => ruleEntry(rule, tagPolicy.ofRule(rule))),
+    ...rows.filter(({ patterns }) => patterns.length > 0).map((row) => catalogueEntry(row, config)),
+    ...tagPolicy.entries(),
+  ]
 }
 
 /** The tree that `decide` walks. Entries that stand earlier are found first among equally specific ones. */
@@ -145,10 +184,14 @@ function catalogueEntry(row: ResolvedRow, config: Config): Entry {
   return { ...entry, destinations: privateEndpoints }
 }
 
-function fingerprint(config: Config, entries: readonly Entry[]): string {
+function fingerprint(config: Config, entries: readonly Entry[], groups: readonly ClientGroup[]): string {
   const { cloud, mode, destinations, clients } = config
+  const grouped = groups.map(({ name, policy }) => [name, config.groups[name], policy.entries])
   return JSON.stringify(
-    [cloud, mode, destinations.pin, destinations.privateRanges.cidrs, clients.allow.cidrs, entries],
+    [
+      ...[cloud, mode, destinations.pin, destinations.privateRanges.cidrs, clients.allow.cidrs, entries],
+      ...(grouped.length === 0 ? [] : [grouped]),
+    ],
     (key, value) => (key === 'destinations' && value instanceof CidrSet ? value.cidrs : value),
   )
 }

@@ -1,7 +1,8 @@
 import type { Config, Rule } from '../config.ts'
 import { didYouMean, type Problem, problem, warning } from '../problem.ts'
 import { ANY_NAME, type Edition } from './catalogue.ts'
-import { isTagFeature } from './tag-rows.ts'
+import { unknownFeatures } from './feature-names.ts'
+import { groupProblems } from './group-problems.ts'
 
 /** What the schema cannot say: how the parts of the config go together, and with the catalogue. */
 export function configProblems(config: Config, known: readonly Edition[], inForce: readonly Edition[]): Problem[] {
@@ -10,6 +11,7 @@ export function configProblems(config: Config, known: readonly Edition[], inForc
     ...checkFeatures(config, inForce),
     ...checkWorkspace(config),
     ...checkRules(config.rules),
+    ...groupProblems(config, inForce),
   ]
 }
 
@@ -28,21 +30,7 @@ function checkEditions(config: Config, editions: readonly Edition[]): Problem[] 
 }
 
 function checkFeatures(config: Config, editions: readonly Edition[]): Problem[] {
-  const names = new Set(editions.flatMap(({ features }) => Object.keys(features)))
-  return Object.keys(config.features)
-    .filter((name) => !names.has(name))
-    .map((name) => {
-      const nearest = didYouMean(name, names)
-      const remedy = nearest === undefined ? `there are ${listed(names)}` : `did you mean \`${nearest}\`?`
-      return { ...problem(['features', name], `unknown feature \`${name}\`; ${remedy}`), at: 'key' as const }
-    })
-}
-
-/** Service tags have long names, and many: their form is enough. */
-function listed(features: ReadonlySet<string>): string {
-  const plain = [...features].filter((name) => !isTagFeature(name))
-  const tags = plain.length === features.size ? '' : ', and `network-TAG` for each documented service tag'
-  return `${plain.join(', ')}${tags}`
+  return unknownFeatures(config.features, editions, ['features'])
 }
 
 function checkWorkspace({ workspace }: Config): Problem[] {

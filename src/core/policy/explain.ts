@@ -21,6 +21,8 @@ export interface Explanation {
   /** What enforce mode would do, whatever the mode is. */
   readonly verdict: 'allow' | 'inspect' | 'deny'
   readonly mode: Policy['mode']
+  /** The client group whose policy it is; absent: the one at the top. */
+  readonly group?: string
   readonly protocol?: Protocol
   /** An entry lists the address: the opening may name any server. */
   readonly byAddress?: true
@@ -58,6 +60,7 @@ export function explain(policy: Policy, target: ExplainTarget, inspectionAvailab
     port,
     ...(url === undefined ? {} : { path: url.path }),
     mode: policy.mode,
+    ...(policy.group === undefined ? {} : { group: policy.group }),
     ...outcome(policy, request, ruling, inspected, refusal),
     wouldDeny:
       ruling.verdict === 'deny' &&

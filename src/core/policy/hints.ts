@@ -85,9 +85,9 @@ export function hintFor(policy: Policy, request: EgressRequest, denial: Denial, 
   switch (denial.reason) {
     case 'host_not_listed':
       return (
-        networkHint(policy.unlisted.find(host), request, ruleLine(host, port)) ??
+        networkHint(policy, request, ruleLine(host, port, policy.group)) ??
         unlistedHint(policy, request, knownHint(policy, host, port)) ??
-        ruleHint(host, port)
+        ruleHint(policy, host, port)
       )
     case 'port_not_listed':
       return knownHint(policy, host, port) ?? portHint(host, port, denial.entry)
@@ -129,8 +129,8 @@ function certificateHint({ host, port }: EgressRequest, { reason, detail }: Deni
   }
 }
 
-function ruleHint(host: Host, port: number): Hint {
-  return { text: `to allow it, add ${ruleLine(host, port)}`, remedy: { kind: 'rule', name: 'rule' } }
+function ruleHint(policy: Policy, host: Host, port: number): Hint {
+  return { text: `to allow it, add ${ruleLine(host, port, policy.group)}`, remedy: { kind: 'rule', name: 'rule' } }
 }
 
 function knownHint(policy: Policy, host: Host, port: number): Hint | undefined {
@@ -269,11 +269,12 @@ function quoted(host: Host): string {
 }
 
 /** The YAML that would allow exactly this host and port, an address outside the public internet included. */
-export function ruleLine(host: Host, port: number): string {
+export function ruleLine(host: Host, port: number, group?: string): string {
+  const only = group === undefined ? '' : `, groups: [${group}]`
   const ports = DEFAULT_PORTS.includes(port) ? '' : `, ports: [${port}]`
   const special = host.kind === 'address' && specialBlock(host.ip) !== undefined
   const destinations = special ? `, destinations: ["${singleRange(host.ip)}"]` : ''
-  return `\`rules: [{ name: ${yamlText(ruleName(host))}, hosts: [${yamlText(host.text)}]${ports}${destinations} }]\``
+  return `\`rules: [{ name: ${yamlText(ruleName(host))}, hosts: [${yamlText(host.text)}]${ports}${destinations}${only} }]\``
 }
 
 /** The colons of an IPv6 literal would make a YAML mapping, and a name may be one of YAML's own words. */

@@ -1,6 +1,7 @@
 import type { CidrSet } from '../names/cidr.ts'
 import type { Hostname } from '../names/hostname.ts'
 import type { IpAddress } from '../names/ip.ts'
+import type { ClientGroup } from './client-group.ts'
 import type { Mode } from './enforce.ts'
 import type { Cloud, Entry, Pattern } from './entry.ts'
 import type { KnownDestination, Unlisted } from './hints.ts'
@@ -38,4 +39,22 @@ export interface Policy {
   readonly unlisted: HostTree<Unlisted>
   /** Well-known destinations that are in no catalogue; for hints. */
   readonly known: HostTree<KnownDestination>
+  /** The client group that it is for; absent at the top. */
+  readonly group?: string
+  /** In the order in which a client is matched; only the policy at the top has any. */
+  readonly groups: readonly ClientGroup[]
+}
+
+/** The policy at the top, then each group's. */
+export function everyPolicy(policy: Policy): readonly Policy[] {
+  return [policy, ...policy.groups.map((group) => group.policy)]
+}
+
+/** Every entry that is in force for anybody, each once. */
+export function everyEntry(policy: Policy): readonly Entry[] {
+  if (policy.groups.length === 0) return policy.entries
+  const entries = new Map<string, Entry>()
+  for (const { entries: own } of everyPolicy(policy))
+    for (const entry of own) if (!entries.has(entry.id)) entries.set(entry.id, entry)
+  return [...entries.values()]
 }

@@ -4,9 +4,11 @@ import type { Problem } from '../problem.ts'
 import type { Edition } from './catalogue.ts'
 import { featureMeant } from './tag-rows.ts'
 
-/** What each key of `features` means: those of service tags by their own names, however the config spells them. */
+type Switches = Readonly<Record<string, boolean>>
+
+/** What each key of a `features` means: those of service tags by their own names, however the config spells them. */
 function featuresMeant(
-  { features }: Config,
+  features: Switches,
   editions: readonly Edition[],
   facts: AzureFacts,
 ): readonly (readonly [string, string])[] {
@@ -15,15 +17,24 @@ function featuresMeant(
 }
 
 export function withFeaturesMeant(config: Config, editions: readonly Edition[], facts: AzureFacts): Config {
-  const meant = featuresMeant(config, editions, facts).map(([key, name]) => [name, config.features[key] ?? false])
-  return { ...config, features: Object.fromEntries(meant) }
+  const meant = (features: Switches) =>
+    Object.fromEntries(featuresMeant(features, editions, facts).map(([key, name]) => [name, features[key] ?? false]))
+  const groups = Object.entries(config.groups).map(
+    ([name, group]) => [name, { ...group, features: meant(group.features) }] as const,
+  )
+  return { ...config, features: meant(config.features), groups: Object.fromEntries(groups) }
 }
 
 /** A problem with a feature is told at the key as it stands in the file. */
 export function placedAsWritten(config: Config, editions: readonly Edition[], facts: AzureFacts): (problem: Problem) => Problem {
-  const written = new Map(featuresMeant(config, editions, facts).map(([key, name]) => [name, key]))
+  const written = (features: Switches) => new Map(featuresMeant(features, editions, facts).map(([key, name]) => [name, key]))
+  const top = written(config.features)
+  const groups = new Map(Object.entries(config.groups).map(([name, { features }]) => [name, written(features)]))
   return (problem) => {
-    const key = problem.path[0] === 'features' ? written.get(String(problem.path[1])) : undefined
-    return key === undefined ? problem : { ...problem, path: ['features', key, ...problem.path.slice(2)] }
+    const [section, name, part] = problem.path
+    const at = section === 'features' ? 1 : 3
+    const keys = section === 'features' ? top : section === 'groups' && part === 'features' ? groups.get(String(name)) : undefined
+    const key = keys?.get(String(problem.path[at]))
+    return key === undefined ? problem : { ...problem, path: problem.path.with(at, key) }
   }
 }

@@ -2,10 +2,10 @@ import { type AzureFacts, tagMeant } from '../azure/facts.ts'
 import type { ServiceTag, ServiceTags } from '../azure/tag-file.ts'
 import type { Config, Rule } from '../config.ts'
 import type { Cidr } from '../names/cidr.ts'
-import { type Problem, problem, warning } from '../problem.ts'
+import { distinct, type Problem, problem, warning } from '../problem.ts'
 import type { Edition } from './catalogue.ts'
 import type { Entry } from './entry.ts'
-import { type FeatureSwitch, featureSwitch } from './features.ts'
+import { type FeatureSwitch, featureSwitch, withGroupFeatures } from './features.ts'
 import { withFeaturesMeant } from './tag-features.ts'
 import { type ResolvedTagRow, resolveTagRows, type TaggedEdition, tagEntry, widthOf } from './tag-rows.ts'
 
@@ -34,11 +34,13 @@ function tagsWritten({ rules, subnet, cloud }: Config, facts: AzureFacts): reado
   return [...rules, ...subnet.forward].flatMap(({ serviceTags = [] }) => serviceTags.map((tag) => tagMeant(facts, cloud, tag)))
 }
 
-/** The tags of the features that are on, of rules and of exceptions, as they are meant. */
+/** The tags of the features that are on, for any client, of rules and of exceptions, as they are meant. */
 export function tagsInUse(config: Config, editions: readonly Edition[], facts: AzureFacts): readonly string[] {
   const meant = withFeaturesMeant(config, editions, facts)
   const inForce = editions.filter(({ id }) => config.editions.includes(id))
-  const isOn = featureSwitch(meant, inForce)
+  const all = [meant, ...Object.values(meant.groups).map((group) => withGroupFeatures(meant, group))]
+  const switches = all.map((own) => featureSwitch(own, inForce))
+  const isOn: FeatureSwitch = (edition, feature) => switches.some((one) => one(edition, feature))
   const documented = inForce.flatMap((edition) =>
     resolveTagRows(edition, meant, facts).flatMap(({ feature, tags }) =>
       isOn(edition.id, feature) ? tags.map(({ name }) => name) : [],
@@ -99,7 +101,7 @@ export class TagPolicy {
   problems(): Problem[] {
     const found = [...this.#ruleProblems(), ...this.#forwardProblems(), ...this.#on().flatMap((row) => this.#rowProblems(row))]
     // Two editions have the same tag, and a setting is wrong once.
-    return [...new Map(found.map((one) => [JSON.stringify([one.path, one.message]), one])).values()]
+    return distinct(found)
   }
 
   #on(): readonly ResolvedTagRow[] {

@@ -8,7 +8,18 @@ import { checkSubnet } from '../../core/subnet/cross-checks.ts'
 
 /** What is right key by key and cannot be right together. */
 export function checkAgreement(config: Config): Problem[] {
-  return [...checkListeners(config), ...checkTtl(config), ...checkSubnet(config)]
+  return [...checkListeners(config), ...checkTtl(config), ...checkSubnet(config), ...checkCredentials(config)]
+}
+
+/** Passwords go over the network in the clear but for TLS. */
+function checkCredentials({ credentials, listen }: Config): Problem[] {
+  if (credentials.file === undefined || listen.proxy.tls !== undefined || isOwnLoopback(listen.proxy.address)) return []
+  return [
+    problem(
+      ['credentials', 'file'],
+      'passwords would cross the network in the clear: give `listen.proxy` a `tls`, or let it listen on loopback',
+    ),
+  ]
 }
 
 /** What is said of an admin listener that others than this host can reach. */

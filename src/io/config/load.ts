@@ -1,4 +1,5 @@
 import { dirname, resolve } from 'node:path'
+import type { ListenerTlsSettings } from '../../core/config/listen.ts'
 import { type Config, configSchema } from '../../core/config.ts'
 import type { ListenAddress } from '../../core/listen-address.ts'
 import { type CompiledPolicy, compilePolicy, type TagSource } from '../../core/policy/compile.ts'
@@ -7,6 +8,7 @@ import { tagsNeeded } from '../../core/policy/tag-policy.ts'
 import { type Problem, problem, warning } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { warnAboutSubnet } from '../../core/subnet/cross-checks.ts'
+import type { ClientAccess } from '../credentials/client-access.ts'
 import { type FileReads, readNow } from '../file-reads.ts'
 import type { HookSource } from '../hooks/messages.ts'
 import { type InspectionMaterial, loadInspection } from '../tls/inspection.ts'
@@ -15,6 +17,7 @@ import { type ConfigFiles, readConfigFiles } from './config-files.ts'
 import { checkAgreement, warnAboutAdmin, warnAboutAudit, warnAboutTransparent } from './cross-checks.ts'
 import { digest } from './digest.ts'
 import { readHooks } from './hook-files.ts'
+import { loadClientAccess } from './load-access.ts'
 import type { LocatedProblem } from './located-problem.ts'
 import { readSource } from './read-source.ts'
 import { schemaProblems } from './schema-problems.ts'
@@ -33,6 +36,7 @@ export interface LoadedConfig {
   readonly tags: TagSource | undefined
   /** Absent without a usable CA; where a rule needs one, a warning says why. */
   readonly inspection: InspectionMaterial | undefined
+  readonly access: ClientAccess
   /** The operator's own code, compiled and not yet run. */
   readonly hooks: readonly HookSource[]
   readonly warnings: readonly LocatedProblem[]
@@ -85,6 +89,8 @@ export async function loadConfig(
   const auditKey =
     config.audit.hashKeyFile === undefined ? ok(undefined) : await readSecret(config.audit.hashKeyFile, 'key', reads)
   if (!auditKey.ok) return err(files.located([problem(['audit', 'hashKeyFile'], auditKey.error)]))
+  const access = await loadClientAccess(config, reads)
+  if (!access.ok) return err(files.located(access.error))
   const hooks = await readHooks(config.hooks.files, reads)
   if (!hooks.ok) return err(files.located(hooks.error))
   const inspection = await loadInspection(config.inspection, reads)
@@ -93,6 +99,7 @@ export async function loadConfig(
     ...compiled.value.warnings,
     ...warnAboutAdmin(config),
     ...warnAboutAudit(config),
+    ...access.value.warnings,
     ...warnAboutSubnet(config),
     ...warnAboutTransparent(config),
     ...lintExpiry(config, new Date().toISOString().slice(0, 10)),
@@ -106,6 +113,7 @@ export async function loadConfig(
     compiled: compiled.value,
     tags: tags.value,
     inspection: inspection.ok ? inspection.value : undefined,
+    access: access.value.access,
     hooks: hooks.value.hooks,
     warnings: files.located(warnings),
     contentHash: files.contentHash,
@@ -148,6 +156,16 @@ export async function loadMetricsAddress(file: string): Promise<Result<ListenAdd
   if (parsed.success) return ok(parsed.data.listen.metrics)
   const problems = schemaProblems(parsed.error.issues, source.written)
   return err(problems.map(({ severity, path, at, message }) => ({ file, place: source.locate(path, at), severity, message })))
+}
+
+/** What stands in the config file itself, whatever the files say that it names. */
+export async function loadConfigShape(file: string): Promise<Result<Config, readonly LocatedProblem[]>> {
+  const read = await readConfigFiles(file, readNow)
+  if (!read.ok) return read
+  const files = read.value
+  const parsed = configSchema.safeParse(files.value ?? {}, { reportInput: true })
+  if (parsed.success) return ok(withAbsolutePaths(parsed.data, dirname(resolve(file))))
+  return err(files.located(schemaProblems(parsed.error.issues, (path) => files.written(path))))
 }
 
 function child(value: unknown, key: string): unknown {
@@ -199,15 +217,31 @@ function isMapping(value: unknown): value is Record<string, unknown> {
 }
 
 /** Files that the config names, beside those it is written in. */
-function namedFiles({ inspection, admin, audit, serviceTags }: Config): string[] {
+function namedFiles({ inspection, admin, audit, credentials, listen, serviceTags }: Config): string[] {
   const { caCertificate, caKey, upstreamCa } = inspection
-  const named = [admin.tokenFile, audit.hashKeyFile, serviceTags.file].filter((name) => name !== undefined)
+  const { certificate, key, clientCa, crl } = listen.proxy.tls ?? {}
+  const named = [
+    ...[admin.tokenFile, audit.hashKeyFile, credentials.file, serviceTags.file],
+    ...[certificate, key, clientCa, crl],
+  ].filter((name) => name !== undefined)
   return [caCertificate, caKey, ...upstreamCa, ...named]
+}
+
+function absoluteFiles(tls: ListenerTlsSettings, absolute: (file: string) => string): ListenerTlsSettings {
+  const { clientCa, crl } = tls
+  return {
+    ...tls,
+    certificate: absolute(tls.certificate),
+    key: absolute(tls.key),
+    ...(clientCa === undefined ? {} : { clientCa: absolute(clientCa) }),
+    ...(crl === undefined ? {} : { crl: absolute(crl) }),
+  }
 }
 
 /** `-` is standard output and no path. */
 function withAbsolutePaths(config: Config, folder: string): Config {
-  const { admin, audit, hooks, inspection, serviceTags, stateDirectory } = config
+  const { admin, audit, credentials, hooks, inspection, listen, serviceTags, stateDirectory } = config
+  const { tls } = listen.proxy
   const absolute = (file: string) => resolve(folder, file)
   return {
     ...config,
@@ -217,6 +251,8 @@ function withAbsolutePaths(config: Config, folder: string): Config {
       file: audit.file === '-' ? '-' : absolute(audit.file),
       ...(audit.hashKeyFile === undefined ? {} : { hashKeyFile: absolute(audit.hashKeyFile) }),
     },
+    credentials: credentials.file === undefined ? credentials : { ...credentials, file: absolute(credentials.file) },
+    listen: tls === undefined ? listen : { ...listen, proxy: { ...listen.proxy, tls: absoluteFiles(tls, absolute) } },
     hooks: { ...hooks, files: hooks.files.map(absolute) },
     inspection: {
       ...inspection,

@@ -16,10 +16,10 @@ export function claimOf(context: ProxyContext, exchange: Exchange): Claim | unde
 }
 
 function noteMismatch({ telemetry }: ProxyContext, exchange: Exchange): string | undefined {
-  const { connection, target, generation } = exchange
+  const { connection, target, policy, generation } = exchange
   const detail = `${connection.original?.address.text} is not among the addresses of ${target && formatAuthority(target)}`
   const { mismatch } = generation.config.transparent
-  const isRefused = mismatch === 'refuse' && !letsThrough('address_mismatch', generation.policy.mode)
+  const isRefused = mismatch === 'refuse' && !letsThrough('address_mismatch', policy.mode)
   telemetry.metrics.transparentMismatches.inc({ outcome: isRefused ? 'refused' : 'dialled' })
   exchange.note = detail
   if (isRefused) return detail

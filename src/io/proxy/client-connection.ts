@@ -1,10 +1,14 @@
 import type { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
+import type { CredentialRecord } from '../../core/config/credential-file.ts'
 import type { Narrowing } from '../../core/hooks/hook-answer.ts'
 import type { Authority } from '../../core/names/authority.ts'
 import { type IpAddress, parseIp, unmapped } from '../../core/names/ip.ts'
 import type { OriginalDestination } from '../../core/policy/transparent-target.ts'
+import type { Result } from '../../core/result.ts'
 import type { ProxiedPeer } from '../../core/wire/proxy-header.ts'
+import { type ClientCertificate, clientCertificateOf } from '../tls/client-certificate.ts'
 import type { Dialled } from './dial.ts'
 import type { Exchange } from './exchange.ts'
 import type { Http1Responder } from './responder.ts'
@@ -16,6 +20,8 @@ export interface HttpSession {
   readonly authority: Authority
   /** Id of the CONNECT. */
   readonly parent: string
+  /** Who opened it, where a password told. */
+  readonly proved: CredentialRecord | undefined
   /** What a hook narrowed the tunnel to; absent where none did. */
   readonly narrowings: readonly Narrowing[] | undefined
   /** Header fields of the CONNECT; absent where there are no hooks to be shown them. */
@@ -33,12 +39,21 @@ export interface PendingRequest {
   readonly responder: Http1Responder
 }
 
+/** What a client showed in its TLS handshake with the listener. */
+export interface ShownCertificate {
+  readonly shown: Result<ClientCertificate | undefined, string>
+  /** The CAs it was verified by, in PEM. */
+  readonly clientCa: string | undefined
+}
+
 /** What is known of a connection beside its socket. */
 export interface ToldOfConnection {
   /** Whose it is, as a trusted PROXY header says. */
   readonly source?: ProxiedPeer | undefined
   /** Where it was going before it was redirected here. */
   readonly original?: OriginalDestination | undefined
+  /** The CAs, in PEM, that its certificate was verified by. */
+  readonly clientCa?: string | undefined
 }
 
 /** One client connection on a listener, or what was found inside one. */
@@ -50,6 +65,10 @@ export class ClientConnection {
   readonly client: IpAddress
   readonly clientPort: number
   readonly session: HttpSession | undefined
+  /** Absent where the listener speaks no TLS. */
+  readonly certificate: ShownCertificate | undefined
+  /** Nobody on the way can read what is sent to the listener. */
+  readonly isConfidential: boolean
   /** On a transparent listener: where the client was going. */
   readonly original: OriginalDestination | undefined
   /** Requests whose answers are not finished, in the order they came. */
@@ -68,6 +87,8 @@ export class ClientConnection {
     this.socket = socket
     this.listener = listener
     this.session = outer?.session
+    this.certificate = outer?.connection.certificate ?? (outer === undefined ? shownOn(socket, told.clientCa) : undefined)
+    this.isConfidential = outer?.connection.isConfidential ?? socket instanceof TLSSocket
     this.original = told.original
     const address = outer?.connection.client ?? told.source?.address ?? parseIp(socket.remoteAddress?.replace(/%.*$/, '') ?? '')
     // A peer that has gone before it was accepted has no address; it matches no range that anybody would allow.
@@ -84,6 +105,10 @@ export class ClientConnection {
   get pending(): number {
     return this.requests.size
   }
+}
+
+function shownOn(socket: Socket, clientCa: string | undefined): ShownCertificate | undefined {
+  return socket instanceof TLSSocket ? { shown: clientCertificateOf(socket), clientCa } : undefined
 }
 
 const HANDED_OVER = new Socket().destroy()

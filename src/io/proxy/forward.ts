@@ -66,7 +66,7 @@ export class Forwarder {
 
   async forward(request: ForwardRequest): Promise<void> {
     const { exchange, head, responder } = request
-    const admitted = admit(this.#context, exchange)
+    const admitted = admit(this.#context, exchange, head)
     const barred = admitted instanceof Promise ? await admitted : admitted
     // In the meantime the rest of the request may have turned out malformed, and the client may have gone.
     if (exchange.settled) return
@@ -81,16 +81,16 @@ export class Forwarder {
     const { dialer } = this.#context
     const deadline = dialer.deadline()
     // What was judged: the host that the origin is told, or the address that the client was connecting to.
-    const { target = authority, entry, generation } = exchange
+    const { policy, target = authority, entry } = exchange
     const claim = claimOf(this.#context, exchange)
-    const located = await dialer.locate({ policy: generation.policy, ...target, entry, claim }, deadline)
+    const located = await dialer.locate({ policy, ...target, entry, claim }, deadline)
     if (!located.ok) return refuse(request, located.error)
     await this.#send(request, plan.value, located.value, deadline)
   }
 
   async #send(request: ForwardRequest, plan: ForwardPlan, destination: Destination, deadline: number): Promise<void> {
     const { exchange, req, res, responder, head } = request
-    const agent = this.#pool.agentFor(exchange.generation.number, plan, destination)
+    const agent = this.#pool.agentFor(exchange, plan, destination)
     const isKept = agent.hasIdle && mayUseKept(request, plan)
     // From here to `web` nothing may wait where a kept connection is counted on: another request could take it.
     if (!isKept) {
@@ -159,7 +159,7 @@ export class Forwarder {
     proxyReq.once('close', () => {
       if (exchange.settled) responder.abandonBody()
     })
-    proxyReq.setTimeout(exchange.generation.config.limits.originSeconds * 1000, () => proxyReq.destroy(new OriginTimeout()))
+    proxyReq.setTimeout(exchange.limits.originSeconds * 1000, () => proxyReq.destroy(new OriginTimeout()))
     // Node would hold the head back until there is something of the body.
     if (flight.plan.framing.kind !== 'none' && req.readableLength === 0) proxyReq.flushHeaders()
     if (expectsContinue) responder.sendContinue()
@@ -219,7 +219,7 @@ export class Forwarder {
     if (!flight.isFresh && wasDead && isReplayable(head, plan)) {
       this.#flights.delete(req)
       // The others that were kept are no younger.
-      this.#pool.agentFor(exchange.generation.number, plan, flight.destination).closeIdle()
+      this.#pool.agentFor(exchange, plan, flight.destination).closeIdle()
       const again = this.#send(request, plan, flight.destination, this.#context.dialer.deadline())
       return void again.catch(() => refuse(request, { reason: 'internal_error' }))
     }

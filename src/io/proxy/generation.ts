@@ -1,5 +1,6 @@
 import type { Config } from '../../core/config.ts'
 import type { Policy } from '../../core/policy/policy.ts'
+import type { ClientAccess } from '../credentials/client-access.ts'
 import type { HookHost } from '../hooks/hook-host.ts'
 import type { Inspection } from '../tls/inspection.ts'
 
@@ -11,6 +12,7 @@ export interface Generation {
   readonly policy: Policy
   /** Absent without a usable CA. */
   readonly inspection: Inspection | undefined
+  readonly access: ClientAccess
   /** Absent where there are none. */
   readonly hooks: HookHost | undefined
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { applyHooks, type HookedRuling, hasSayIn, narrowed } from '../../core/hooks/apply-hooks.ts'
 import { HookQuestion } from '../../core/hooks/hook-question.ts'
 import type { Hostname } from '../../core/names/hostname.ts'
+import type { ClientGroup } from '../../core/policy/client-group.ts'
 import { type Decision, decide, type EgressRequest } from '../../core/policy/decide.ts'
 import { type Circumstances, enforce } from '../../core/policy/enforce.ts'
 import { type OriginalDestination, transparentTarget } from '../../core/policy/transparent-target.ts'
@@ -16,6 +17,7 @@ import {
 } from '../../core/wire/request-head.ts'
 import type { HookHost } from '../hooks/hook-host.ts'
 import type { Exchange, Refusal } from './exchange.ts'
+import { identify, recogniseUnasked } from './identify.ts'
 import type { ProxyContext } from './proxy-context.ts'
 
 export type Allowed = Extract<HookedRuling, { verdict: 'allow' }>
@@ -33,17 +35,40 @@ export function headOf({ method = '', url = '', httpVersion, rawHeaders }: Incom
 
 /**
  * The steps before anything of the request is looked at, in the order that says least to whom it does not concern: the client, the
- * gateway's state, the client's rate. Gives the refusal, or nothing; a promise only where another process has to be asked.
+ * gateway's state, who the client is, its rate. Gives the refusal, or nothing; a promise only where a password has to be looked at
+ * or another process has to be asked.
+ *
+ * @param head what the client's credentials stand in
  */
-export function admit(context: ProxyContext, exchange: Exchange): Refusal | undefined | Promise<Refusal | undefined> {
-  const { client } = exchange.connection
-  if (!exchange.generation.config.clients.allow.contains(client)) return { reason: 'client_not_allowed' }
+export function admit(
+  context: ProxyContext,
+  exchange: Exchange,
+  head?: RequestHead,
+): Refusal | undefined | Promise<Refusal | undefined> {
+  const barred = bar(context, exchange)
+  if (barred !== undefined) return barred
+  const stranger = identify(context, exchange, head)
+  if (stranger instanceof Promise) return stranger.then((refusal) => refusal ?? takeRequest(context, exchange))
+  return stranger ?? takeRequest(context, exchange)
+}
+
+/** As `admit`, of whoever may use the gateway, whether it has shown credentials or not. */
+export function admitUnasked(context: ProxyContext, exchange: Exchange): Refusal | undefined | Promise<Refusal | undefined> {
+  return bar(context, exchange) ?? recogniseUnasked(exchange) ?? takeRequest(context, exchange)
+}
+
+function bar(context: ProxyContext, { connection, generation }: Exchange): Refusal | undefined {
+  if (!generation.config.clients.allow.contains(connection.client)) return { reason: 'client_not_allowed' }
   if (context.isDraining()) return { reason: 'draining' }
   if (context.mustWaitForAudit()) {
     context.telemetry.metrics.limitHits.inc({ limit: 'audit_buffer' })
     return AUDIT_STANDS
   }
-  const taken = context.admission.takeRequest(client.text, performance.now())
+  return undefined
+}
+
+function takeRequest(context: ProxyContext, exchange: Exchange): Refusal | undefined | Promise<Refusal | undefined> {
+  const taken = context.admission.takeRequest(exchange.countedAs, performance.now())
   if (typeof taken === 'boolean') return taken ? undefined : CLIENT_LIMIT
   return taken.then((granted) => (granted ? undefined : CLIENT_LIMIT))
 }
@@ -70,9 +95,10 @@ export function rule(
   request: EgressRequest,
   rawHeaders: readonly string[],
 ): Result<Allowed, Refusal> | Promise<Result<Allowed, Refusal>> {
-  const { policy, inspection, hooks } = exchange.generation
+  const { policy, group } = exchange
+  const { inspection, hooks } = exchange.generation
   const decision = decide(policy, request)
-  const inspectionAvailable = inspection?.permits(request.host) ?? false
+  const inspectionAvailable = !group?.neverInspected && (inspection?.permits(request.host) ?? false)
   const circumstances = { mode: policy.mode, port: request.port, inspectionAvailable }
   if (hooks === undefined) {
     return settle(exchange, withinTunnel(exchange, enforce(decision, circumstances), request, circumstances))
@@ -92,7 +118,7 @@ function ruleWithHooks(
   exchange.hookFields = rawHeaders
   const settled = (ruling: HookedRuling) => settle(exchange, withinTunnel(exchange, ruling, request, circumstances))
   if (!hooks.asks || !hasSayIn(decision, circumstances, rights)) return settled(enforce(decision, circumstances))
-  const answer = hooks.ask(questionOf(exchange, request, decision))
+  const answer = hooks.ask(questionOf(exchange, request, decision, exchange.group))
   if (!(answer instanceof Promise)) return settled(applyHooks(decision, answer, request, circumstances, rights))
   return answer.then((late) => settled(applyHooks(decision, late, request, circumstances, rights)))
 }
@@ -108,14 +134,25 @@ function withinTunnel(
   return narrowings === undefined ? ruling : narrowed(ruling, narrowings, request, circumstances)
 }
 
-/** What hooks are asked about a request, or about a tunnel that one has opened. */
-export function questionOf(exchange: Exchange, request: EgressRequest, decision: Decision): HookQuestion {
-  const { id, kind, connection, parent, hookFields = [] } = exchange
+/**
+ * What hooks are asked about a request, or about a tunnel that one has opened.
+ *
+ * @param group that of the client now: of an open tunnel it may be another than it was
+ */
+export function questionOf(
+  exchange: Exchange,
+  request: EgressRequest,
+  decision: Decision,
+  group: ClientGroup | undefined,
+): HookQuestion {
+  const { id, kind, connection, parent, user, hookFields = [] } = exchange
   return new HookQuestion({
     id,
     kind,
     listener: connection.listener,
     client: connection.client.text,
+    group: group?.name,
+    user,
     parent,
     request,
     decision,
@@ -142,7 +179,7 @@ export function ruleTransparent(
   original: OriginalDestination,
   head?: { readonly http: NonNullable<EgressRequest['http']>; readonly rawHeaders: readonly string[] },
 ): Result<Allowed, Refusal> | Promise<Result<Allowed, Refusal>> {
-  const { request, byAddress } = transparentTarget(exchange.generation.policy, name, original, head?.http)
+  const { request, byAddress } = transparentTarget(exchange.policy, name, original, head?.http)
   exchange.target = { host: request.host, port: request.port }
   if (byAddress && name !== undefined) exchange.note = `allowed by its address; the client names ${name}`
   return rule(exchange, request, head?.rawHeaders ?? [])

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { RequestKind } from '../../core/audit-event.ts'
@@ -9,6 +10,7 @@ import type { Answer } from '../../core/wire/answer.ts'
 import { asksForWebSocket, withoutUpgrade } from '../../core/wire/fields.ts'
 import type { RequestHead, WireProblem } from '../../core/wire/request-head.ts'
 import { listen } from '../listen.ts'
+import type { ListenerTls } from '../tls/listener-tls.ts'
 import { ClientConnection, type PendingRequest } from './client-connection.ts'
 import { answerWithFile, asksForFile } from './client-files.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
@@ -29,6 +31,8 @@ import { forwardWebSocket } from './websocket.ts'
 const HEAD_CHECK_MS = 500
 
 export interface ListenerOptions extends FrontOptions {
+  /** Clients speak TLS to it, after a PROXY header if there is one. */
+  readonly tls: ListenerTls | undefined
   readonly places: ClientPlaces
 }
 
@@ -41,7 +45,7 @@ export class ProxyListener {
   readonly name: string
   readonly #context: ProxyContext
   readonly #forwarder: Forwarder
-  readonly #server: Server
+  readonly #server: Server | TlsServer
   #http2: Http2Inside
   /** Every connection that is open, and what is inside one. */
   readonly #connections = new Map<Socket, ClientConnection>()
@@ -51,12 +55,18 @@ export class ProxyListener {
   readonly #front: FrontParts | undefined
   #onConnection: (() => void) | undefined
   #accepted = 0
+  #clientCa: string | undefined
+  /** Node's way to take a connection through its TLS handshake; absent where the listener speaks no TLS. */
+  readonly #shakeHands: ((this: Server, socket: Socket) => void) | undefined
+  /** Connections whose TLS handshake is not done, by both their ends. */
+  readonly #handshaking = new Map<string, Socket>()
 
   constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits, options: ListenerOptions) {
     this.name = name
     this.#context = context
     this.#forwarder = forwarder
-    this.#server = createServer({
+    const { tls } = options
+    const ways = {
       // The target and the fields have limits of their own, judged after parsing; this one only bounds the parser.
       maxHeaderSize: limits.targetBytes + limits.headBytes,
       headersTimeout: limits.headSeconds * 1000,
@@ -68,14 +78,14 @@ export class ProxyListener {
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS,
       noDelay: true,
-    })
+    }
+    this.#server = tls === undefined ? createServer(ways) : createTlsServer({ ...ways, ...tlsOptions(tls, limits) })
+    this.#clientCa = tls?.clientCa
     // Node would silently drop the fields past 2,000; ours are counted and refused.
     this.#server.maxHeadersCount = 0
     this.#http2 = this.#http2Inside(limits)
-    const [parser] = this.#server.listeners('connection')
-    if (parser === undefined) throw new Error('this Node parses connections in another way')
-    this.#parser = parser as (this: Server, socket: Socket) => void
-    this.#server.off('connection', this.#parser)
+    this.#parser = takenFrom(this.#server, tls === undefined ? 'connection' : 'secureConnection')
+    this.#shakeHands = tls === undefined ? undefined : takenFrom(this.#server, 'connection')
     this.#front = this.#frontOf(options)
     this.#listen()
     this.#places = options.places
@@ -89,6 +99,16 @@ export class ProxyListener {
     this.#server.headersTimeout = limits.headSeconds * 1000
     this.#server.keepAliveTimeout = limits.keepAliveSeconds * 1000
     this.#http2 = this.#http2Inside(limits)
+  }
+
+  /** Takes other certificates from now on. A handshake that began with other CAs for clients than these does not count. */
+  secure(tls: ListenerTls | undefined): void {
+    if (tls === undefined || !('setSecureContext' in this.#server)) return
+    this.#server.setSecureContext(tls.context)
+    // Node's types leave it out; it is read for each new connection.
+    Object.assign(this.#server, { requestCert: tls.asksForCertificates })
+    if (tls.clientCa !== this.#clientCa) for (const socket of this.#handshaking.values()) socket.destroy()
+    this.#clientCa = tls.clientCa
   }
 
   #leave(places: number): void {
@@ -105,7 +125,11 @@ export class ProxyListener {
       context: this.#context,
       exchange: (connection, kind) => this.#exchange(connection, kind),
       adopt: (connection) => this.#connections.set(connection.socket, connection),
-      parse: ({ socket }) => this.#parse(socket),
+      parse: ({ socket }) => {
+        this.#enter(socket)
+        // It was paused while its front was read; inside TLS it is not read from here.
+        if (this.#shakeHands === undefined) socket.resume()
+      },
       serveInside: this.#serveInside,
       onFault: (error, { socket }, exchange) => {
         if (exchange === undefined) this.#context.log.error({ listener: this.name, err: error }, 'connection handler failed')
@@ -152,6 +176,11 @@ export class ProxyListener {
   #listen(): void {
     const server = this.#server
     server.on('connection', (socket: Socket) => this.#accept(socket))
+    server.on('secureConnection', (socket: TLSSocket) => this.#handshakeDone(socket))
+    server.on('tlsClientError', (_error: Error, socket: TLSSocket) => {
+      this.#context.telemetry.metrics.tlsHandshakeFailures.inc({ cause: 'listener' })
+      socket.destroy()
+    })
     server.on('timeout', (socket: Socket) => this.#onIdle(socket))
     server.on('drop', () => this.#context.telemetry.metrics.limitHits.inc({ limit: 'connections' }))
     server.on('connect', (req: IncomingMessage, socket: Socket, head: Buffer) =>
@@ -174,11 +203,36 @@ export class ProxyListener {
       this.#places.giveBack()
     })
     const connection = new ClientConnection(socket, this.name)
-    if (this.#front === undefined) this.#parser.call(this.#server, socket)
+    if (this.#front === undefined) this.#enter(socket)
     this.#own(connection)
     this.#onConnection?.()
     const front = this.#front
     if (front !== undefined) this.#guard(socket, () => openFront(front, connection))
+  }
+
+  /** To the HTTP parser, through TLS where the listener speaks it. */
+  #enter(socket: Socket): void {
+    if (this.#shakeHands === undefined) return this.#parser.call(this.#server, socket)
+    const ends = endsOf(socket)
+    this.#handshaking.set(ends, socket)
+    socket.once('close', () => {
+      if (this.#handshaking.get(ends) === socket) this.#handshaking.delete(ends)
+    })
+    this.#shakeHands.call(this.#server, socket)
+  }
+
+  /** From here on the connection is what is inside its TLS. */
+  #handshakeDone(socket: TLSSocket): void {
+    const ends = endsOf(socket)
+    const outside = this.#handshaking.get(ends)
+    const before = outside && this.#connections.get(outside)
+    // It has closed meanwhile: nobody knows any more whose it was.
+    if (outside === undefined || before === undefined) return void socket.destroy()
+    this.#connections.delete(outside)
+    this.#handshaking.delete(ends)
+    const source = { address: before.client, port: before.clientPort }
+    this.#parser.call(this.#server, socket)
+    this.#own(new ClientConnection(socket, this.name, undefined, { source, clientCa: this.#clientCa }))
   }
 
   /** Nothing came in `keepAliveSeconds`, or in the time that the new owner of a connection has set. */
@@ -370,6 +424,34 @@ export class ProxyListener {
 
 function destroyThis(this: Socket): void {
   this.destroy()
+}
+
+function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`
+}
+
+/** Node's own way to take what the event is about: from here on it has to be asked for. */
+function takenFrom(server: Server, event: 'connection' | 'secureConnection'): (this: Server, socket: Socket) => void {
+  const [own] = server.listeners(event)
+  if (own === undefined) throw new Error('this Node takes connections in another way')
+  server.off(event, own as (socket: Socket) => void)
+  return own as (this: Server, socket: Socket) => void
+}
+
+/**
+ * A client whose certificate does not hold is let in as far as its first request, which is refused: a broken handshake would tell neither
+ * the client nor the audit log why.
+ */
+function tlsOptions(tls: ListenerTls, { headSeconds }: Limits) {
+  return {
+    ...tls.context,
+    requestCert: tls.asksForCertificates,
+    rejectUnauthorized: false,
+    handshakeTimeout: headSeconds * 1000,
+    ALPNProtocols: ['http/1.1'],
+    // As plain listeners have it: a client may end its side of a tunnel before its origin does.
+    allowHalfOpen: true,
+  }
 }
 
 /** Of an ordinary request on the connection. */

@@ -2,6 +2,7 @@ import { type ClientAddresses, type ClientListenerName, clientListeners, type Li
 import type { Config, Limits } from '../../core/config.ts'
 import type { ListenAddress } from '../../core/listen-address.ts'
 import type { ReadOriginal } from '../relay/original-destination.ts'
+import type { ListenerTls } from '../tls/listener-tls.ts'
 import type { Forwarder } from './forward.ts'
 import { ProxyListener } from './listener.ts'
 import { OwnAddresses } from './own-listener.ts'
@@ -30,7 +31,8 @@ export class ClientListeners {
         name === 'proxy'
           ? undefined
           : { expects: EXPECTED[name], redirected: new Redirected(readOriginal(), (address) => own.has(address)) }
-      return new ProxyListener(name, context, forwarder, limits, { places: this.#places, proxyProtocol, transparent })
+      const tls = name === 'proxy' ? context.generation().access.tls : undefined
+      return new ProxyListener(name, context, forwarder, limits, { places: this.#places, proxyProtocol, transparent, tls })
     }
     this.#listeners = new Map([...clientListeners(listen)].map(([name, listener]) => [name, make(name, listener)]))
   }
@@ -48,6 +50,11 @@ export class ClientListeners {
   limit(limits: Limits): void {
     this.#places.limit(limits.connections)
     for (const listener of this.#listeners.values()) listener.limit(limits)
+  }
+
+  /** Takes other certificates from now on, where TLS is spoken. */
+  secure(tls: ListenerTls | undefined): void {
+    this.#listeners.get('proxy')?.secure(tls)
   }
 
   /** So many client connections are tunnels that Node does not see any more; they count all the same. */

@@ -2,10 +2,12 @@ import { applyHooks, hasSayIn } from '../../core/hooks/apply-hooks.ts'
 import type { HookVerdict } from '../../core/hooks/hook-answer.ts'
 import { decide, type EgressRequest } from '../../core/policy/decide.ts'
 import { enforce, type Ruling } from '../../core/policy/enforce.ts'
+import type { Policy } from '../../core/policy/policy.ts'
 import { vetAddress } from '../../core/policy/vet.ts'
 import { pathOf } from '../../core/wire/request-head.ts'
 import type { Exchange } from './exchange.ts'
 import type { Generation } from './generation.ts'
+import { identifyAgain } from './identify.ts'
 import { questionOf } from './judge.ts'
 import type { OpenTunnel, Tunnels } from './tunnels.ts'
 
@@ -38,26 +40,31 @@ export async function recheckTunnels(tunnels: Tunnels, generation: Generation, i
 /** A promise only where a hook has to be asked. */
 function isStillAllowed(tunnel: OpenTunnel, generation: Generation): boolean | Promise<boolean> {
   const { exchange } = tunnel
-  const { policy, config, inspection, hooks } = generation
+  const { config, inspection, hooks } = generation
   const { target, connection } = exchange
   if (target === undefined || !config.clients.allow.contains(connection.client)) return false
+  const identity = identifyAgain(connection, exchange.proved, generation)
+  if (!identity.ok) return false
+  const { match } = identity.value
+  const group = match.kind === 'group' ? match.group : undefined
+  const policy = group?.policy ?? generation.policy
   const request = requestOf(exchange)
   const decision = decide(policy, request)
-  const inspectionAvailable = inspection?.permits(target.host) ?? false
+  const inspectionAvailable = !group?.neverInspected && (inspection?.permits(target.host) ?? false)
   const circumstances = { mode: policy.mode, port: target.port, inspectionAvailable }
   const ruling = enforce(decision, circumstances)
-  if (!hooks?.asks || !hasSayIn(decision, circumstances, config.hooks)) return isWithin(tunnel, generation, ruling)
+  if (!hooks?.asks || !hasSayIn(decision, circumstances, config.hooks)) return isWithin(tunnel, policy, ruling)
   const judge = (answer: HookVerdict) => {
     // A hook that fails now does not close what it let through before, unless nobody else would have.
-    if (answer.verdict === 'failed' && ruling.verdict === 'allow') return isWithin(tunnel, generation, ruling)
-    return isWithin(tunnel, generation, applyHooks(decision, answer, request, circumstances, config.hooks))
+    if (answer.verdict === 'failed' && ruling.verdict === 'allow') return isWithin(tunnel, policy, ruling)
+    return isWithin(tunnel, policy, applyHooks(decision, answer, request, circumstances, config.hooks))
   }
-  const answer = hooks.ask(questionOf(exchange, request, decision))
+  const answer = hooks.ask(questionOf(exchange, request, decision, group))
   return answer instanceof Promise ? answer.then(judge) : judge(answer)
 }
 
 /** Whether a tunnel as it stands is what the ruling would open. */
-function isWithin({ exchange, isInspected }: OpenTunnel, { policy }: Generation, ruling: Ruling): boolean {
+function isWithin({ exchange, isInspected }: OpenTunnel, policy: Policy, ruling: Ruling): boolean {
   const { target, address } = exchange
   if (target === undefined || ruling.verdict === 'deny') return false
   // A tunnel that was relayed unseen cannot be looked into from now on.

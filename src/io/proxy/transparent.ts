@@ -6,6 +6,7 @@ import { decide } from '../../core/policy/decide.ts'
 import { type Denial, letsThrough } from '../../core/policy/enforce.ts'
 import { isFailure } from '../../core/policy/reasons.ts'
 import { nameOfHello, type OriginalDestination } from '../../core/policy/transparent-target.ts'
+import { err } from '../../core/result.ts'
 import { ACCESS_DENIED_ALERT, type ClientHello, INTERNAL_ERROR_ALERT } from '../../core/wire/client-hello.ts'
 import type { Opening } from '../../core/wire/tls-opening.ts'
 import type { ClientConnection } from './client-connection.ts'
@@ -13,6 +14,7 @@ import { answerAndClose, endAndLinger } from './closing.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { awaitKind } from './first-bytes.ts'
 import { HeldBytes } from './held-bytes.ts'
+import { identify, policyOf } from './identify.ts'
 import { type Allowed, admit, ruleTransparent } from './judge.ts'
 import { JudgedOpening, type OpeningVerdict, TlsOpening } from './opening.ts'
 import type { ProxyContext } from './proxy-context.ts'
@@ -89,7 +91,8 @@ export class TransparentConnection {
 
   /** An address entry that relays unseen. */
   #allowsAnything({ address, port }: OriginalDestination): boolean {
-    const decision = decide(this.#parts.context.generation().policy, { host: addressHost(address), port })
+    const policy = policyOf(this.#connection, this.#parts.context.generation())
+    const decision = decide(policy, { host: addressHost(address), port })
     return decision.verdict === 'allow' && decision.protocol === 'any'
   }
 
@@ -110,8 +113,8 @@ export class TransparentConnection {
     const exchange = this.#begin(original)
     exchange.serverName = hello.serverNames[0]
     if (await this.#isBarred(exchange, 'tls')) return
-    const { policy, config } = exchange.generation
-    const named = nameOfHello(hello, config.inspection.ech)
+    const { policy, ech } = exchange
+    const named = nameOfHello(hello, ech)
     let denial = named.kind === 'refused' ? named.denial : undefined
     if (denial !== undefined && !letsThrough(denial.reason, policy.mode)) return this.#refuse(denial, 'tls')
     const name = named.kind === 'named' ? named.name : undefined
@@ -150,7 +153,7 @@ export class TransparentConnection {
 
   async #carry(exchange: Exchange, ruling: Allowed, spoken: Spoken, opening: JudgedOpening | undefined): Promise<void> {
     const { context, serveInside } = this.#parts
-    const place = context.admission.takeTunnel(this.#connection.client.text)
+    const place = context.admission.takeTunnel(exchange.countedAs)
     const full = place instanceof Promise ? await place : place
     if (full !== undefined) return this.#refuse({ reason: full }, spoken)
     const front: TunnelFront = {
@@ -179,9 +182,10 @@ export class TransparentConnection {
   async #onSilence(original: OriginalDestination, afterMs: number): Promise<void> {
     if (this.#parts.expects !== 'any' || afterMs < SILENT_MS || this.#held.bytes().length > 0) return this.#close()
     const exchange = this.#begin(original)
-    const ruling = await ruleTransparent(exchange, undefined, original)
+    const stranger = await identify(this.#parts.context, exchange, undefined)
+    const ruling = stranger === undefined ? await ruleTransparent(exchange, undefined, original) : err(stranger)
     if (ruling.ok) exchange.served({ bytesUp: 0, bytesDown: 0, endedBy: 'client' })
-    else exchange.refuse({ ...ruling.error, detail: SILENT.detail })
+    else exchange.refuse(stranger ?? { ...ruling.error, detail: SILENT.detail })
     this.#close()
   }
 

@@ -6,6 +6,7 @@ import { letsThrough } from '../../core/policy/enforce.ts'
 import { judgeHello } from '../../core/policy/judge-opening.ts'
 import { err, type Result } from '../../core/result.ts'
 import { ACCESS_DENIED_ALERT } from '../../core/wire/client-hello.ts'
+import { hasPassedThrough } from '../../core/wire/fields.ts'
 import type { RawConnection } from '../relay/raw-connection.ts'
 import { breakOff } from '../relay/reset.ts'
 import type { Inspection } from '../tls/inspection.ts'
@@ -69,7 +70,7 @@ export async function openTunnel(
   head: Buffer,
   serveHttp: ServeHttp,
 ): Promise<void> {
-  const { socket, client } = exchange.connection
+  const { socket } = exchange.connection
   let held: HeldBytes | undefined
   /** Only what has to wait for something needs what arrives in the meantime. */
   const hold = () => {
@@ -80,14 +81,14 @@ export async function openTunnel(
     held?.release()
     answerAndClose(socket, exchange.refuse(refusal))
   }
-  const admitted = admit(context, exchange)
+  const admitted = admit(context, exchange, headOf(req))
   if (admitted instanceof Promise) hold()
   const barred = admitted instanceof Promise ? await admitted : admitted
   if (barred !== undefined) return refuse(barred)
-  const judged = judgeConnect(exchange, req)
+  const judged = judgeConnect(context, exchange, req)
   const ruling = judged instanceof Promise ? await judged : judged
   if (!ruling.ok) return refuse(ruling.error)
-  const place = context.admission.takeTunnel(client.text)
+  const place = context.admission.takeTunnel(exchange.countedAs)
   if (place instanceof Promise) hold()
   const full = place instanceof Promise ? await place : place
   if (full !== undefined) return refuse({ reason: full })
@@ -96,19 +97,18 @@ export async function openTunnel(
   await carryTunnel(context, exchange, { ruling: ruling.value, held: hold(), front, opening, serveHttp })
 }
 
-function openingOf({ target, generation }: Exchange, { protocol, byAddress }: Allowed, held: HeldBytes): TlsOpening | undefined {
+function openingOf({ target, ech }: Exchange, { protocol, byAddress }: Allowed, held: HeldBytes): TlsOpening | undefined {
   if (target === undefined || protocol !== 'tls') return undefined
-  return new TlsOpening(held, (hello) => judgeHello(hello, target, generation.config.inspection.ech, byAddress))
+  return new TlsOpening(held, (hello) => judgeHello(hello, target, ech, byAddress))
 }
 
 /** Opens a tunnel that has its place, and gives the place back. */
 export async function carryTunnel(context: ProxyContext, exchange: Exchange, start: TunnelStart): Promise<void> {
   const { ruling, front, held } = start
-  const { client } = exchange.connection
   const endsTls = ruling.inspect && ruling.protocol === 'tls'
   const roomInside = !endsTls || context.admission.takeInspected()
   if (!(roomInside instanceof Promise ? await roomInside : roomInside)) {
-    context.admission.releaseTunnel(client.text)
+    context.admission.releaseTunnel(exchange.countedAs)
     return front.refuse(INSPECTION_FULL, held.release())
   }
   const tunnel = new Tunnel(context, exchange, start)
@@ -118,19 +118,24 @@ export async function carryTunnel(context: ProxyContext, exchange: Exchange, sta
     if (endsTls) context.admission.releaseInspected()
     if (!tunnel.isCarried) {
       context.tunnels.remove(exchange.id)
-      context.admission.releaseTunnel(client.text)
+      context.admission.releaseTunnel(exchange.countedAs)
     }
   }
 }
 
 const INSPECTION_FULL: Refusal = { reason: 'gateway_full', detail: 'no more tunnels are looked into at once' }
 
-function judgeConnect(exchange: Exchange, req: IncomingMessage): Result<Allowed, Refusal> | Promise<Result<Allowed, Refusal>> {
+function judgeConnect(
+  context: ProxyContext,
+  exchange: Exchange,
+  req: IncomingMessage,
+): Result<Allowed, Refusal> | Promise<Result<Allowed, Refusal>> {
   const judged = judgeHead(exchange, headOf(req))
   if (!judged.ok) return judged
   const { target } = judged.value
   if (target.form !== 'authority') return err({ reason: 'malformed_request', detail: 'CONNECT without an authority' })
   exchange.target = target.authority
+  if (hasPassedThrough(req.rawHeaders, context.via)) return err({ reason: 'loop_detected', detail: '`Via` names this gateway' })
   // A CONNECT inside a tunnel would be a second, unjudged way out of it.
   const { session, original } = exchange.connection
   if (session !== undefined) return err({ reason: 'method_not_listed', detail: 'CONNECT inside a tunnel' })
@@ -176,7 +181,7 @@ class Tunnel {
       this.#exchange.allowed()
       return this.#ruling.protocol === 'http' ? this.#serve('http', this.#socket, withSocket(dialled)) : this.#carry(dialled)
     }
-    const { limits } = this.#exchange.generation.config
+    const { limits } = this.#exchange
     if (!this.#isAcceptable(await this.#opening.wait(limits.openingSeconds * 1000))) return void dialled.socket.destroy()
     this.#exchange.allowed()
     const { inspection } = this.#exchange.generation
@@ -219,7 +224,7 @@ class Tunnel {
     const named = this.#exchange.entry === undefined ? denial : { ...denial, entry: this.#exchange.entry }
     // What a hook narrowed to certain requests has to be seen, in report mode too.
     const mustBeSeen = this.#ruling.narrowings?.some(needsSight) === true
-    if (mustBeSeen || !letsThrough(denial.reason, this.#exchange.generation.policy.mode)) return named
+    if (mustBeSeen || !letsThrough(denial.reason, this.#exchange.policy.mode)) return named
     this.#exchange.wouldDeny ??= named
     this.#passesUnseen = true
     return undefined
@@ -227,15 +232,12 @@ class Tunnel {
 
   /** The connected origin, or nothing where the client was refused or has gone. */
   async #dial(): Promise<DialledOrigin | undefined> {
-    const { generation, target } = this.#exchange
+    const { policy, target } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
     const caller = new Caller()
     this.#held.onGone(() => caller.leave())
     const claim = claimOf(this.#context, this.#exchange)
-    const dialled = await this.#context.dialer.dial(
-      { policy: generation.policy, ...target, entry: this.#ruling.entry, claim },
-      caller,
-    )
+    const dialled = await this.#context.dialer.dial({ policy, ...target, entry: this.#ruling.entry, claim }, caller)
     this.#held.onGone(undefined)
     if (this.#socket.destroyed) {
       if (dialled.ok) dialled.value.socket.destroy()
@@ -255,7 +257,7 @@ class Tunnel {
   }
 
   #carry(dialled: DialledOrigin): void {
-    const { limits } = this.#exchange.generation.config
+    const { limits } = this.#exchange
     const relay = this.#context.relay.start(this.#socket, dialled.socket, {
       initialUp: this.#held.release(),
       idleMs: limits.tunnelIdleSeconds * 1000,
@@ -267,13 +269,13 @@ class Tunnel {
 
   /** Ends the client's TLS here; the origin's handshake waits for the first allowed request. */
   async #inspect(inspection: Inspection, dialled: Dialled): Promise<void> {
-    const { target, serverName, generation } = this.#exchange
+    const { target, serverName, limits } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
     const intercepted = await interceptTls(this.#socket, {
       context: inspection.contexts.contextFor(target.host),
       initial: this.#held.release(),
       serverName,
-      deadlineMs: generation.config.limits.openingSeconds * 1000,
+      deadlineMs: limits.openingSeconds * 1000,
     })
     if (intercepted.ok) return this.#serve('https', intercepted.value, dialled)
     dialled.socket.destroy()
@@ -287,13 +289,14 @@ class Tunnel {
 
   /** The client goes on in HTTP that is in sight; each request is an exchange of its own. */
   #serve(scheme: HttpSession['scheme'], inside: Socket, dialled: Dialled): Promise<void> {
-    const { connection, target } = this.#exchange
+    const { connection, target, proved } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
     const { narrowings } = this.#ruling
     const session: HttpSession = {
       scheme,
       authority: target,
       parent: this.#exchange.id,
+      proved,
       narrowings,
       hookFields: this.#exchange.hookFields,
       dialled,

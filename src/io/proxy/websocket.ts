@@ -27,20 +27,20 @@ export async function forwardWebSocket(
   req: IncomingMessage,
   head: Buffer,
 ): Promise<void> {
-  const { socket, client } = exchange.connection
+  const { socket } = exchange.connection
   const held = new HeldBytes(socket, head, exchange.generation.config.limits.heldBytes, () => context.telemetry.hit('held_bytes'))
   const refuse = (refusal: Refusal) => {
     held.release()
     answerAndClose(socket, exchange.refuse(refusal))
   }
-  const admitted = admit(context, exchange)
+  const admitted = admit(context, exchange, headOf(req))
   const barred = admitted instanceof Promise ? await admitted : admitted
   if (barred !== undefined) return refuse(barred)
   const planned = planForward(context, exchange, headOf(req))
   const plan = planned instanceof Promise ? await planned : planned
   if (!plan.ok) return refuse(plan.error)
   if (plan.value.framing.kind !== 'none') return refuse({ reason: 'malformed_request', detail: 'an upgrade with a body' })
-  const place = context.admission.takeTunnel(client.text)
+  const place = context.admission.takeTunnel(exchange.countedAs)
   const full = place instanceof Promise ? await place : place
   if (full !== undefined) return refuse({ reason: full })
   let isCarried = false
@@ -61,19 +61,16 @@ export async function forwardWebSocket(
     carry(context, exchange, socket, answer, held, plan.value.narrowings)
     isCarried = true
   } finally {
-    if (!isCarried) context.admission.releaseTunnel(client.text)
+    if (!isCarried) context.admission.releaseTunnel(exchange.countedAs)
   }
 }
 
 /** The connected origin, a refusal, or nothing where the client has gone. */
 async function dial(context: ProxyContext, exchange: Exchange): Promise<Socket | Refusal | undefined> {
-  const { connection, generation, target, entry } = exchange
+  const { connection, policy, target, entry } = exchange
   if (target === undefined) throw new Error('a WebSocket without a target')
   const deadline = context.dialer.deadline()
-  const located = await context.dialer.locate(
-    { policy: generation.policy, ...target, entry, claim: claimOf(context, exchange) },
-    deadline,
-  )
+  const located = await context.dialer.locate({ policy, ...target, entry, claim: claimOf(context, exchange) }, deadline)
   if (!located.ok) return located.error
   const caller = new Caller()
   const onClose = () => caller.leave()
@@ -127,7 +124,7 @@ function offerUpgrade(
       outgoing.destroy()
       resolve({ kind: 'failed', refusal })
     }
-    outgoing.setTimeout(exchange.generation.config.limits.originSeconds * 1000, () =>
+    outgoing.setTimeout(exchange.limits.originSeconds * 1000, () =>
       fail({ reason: 'origin_timeout', detail: 'the origin sent nothing for too long' }),
     )
     outgoing.on('error', (error: NodeJS.ErrnoException) =>
@@ -187,7 +184,7 @@ function carry(
   held: HeldBytes,
   narrowings: ForwardPlan['narrowings'],
 ): void {
-  const { limits } = exchange.generation.config
+  const { limits } = exchange
   exchange.allowed()
   const fields: Field[] = [
     ...responseFields(message.rawHeaders, message.httpVersion, context.via),

@@ -101,6 +101,12 @@ export class Metrics {
   ])
   readonly entryHits = this.#counter('entry_hits_total', 'Allowed requests, by the entry that allowed them', ['entry', 'feature'])
   readonly entryBytes = this.#counter('entry_bytes_total', 'Bytes relayed, by entry', ['entry', 'direction'])
+  readonly groupRequests = this.#counter(
+    'group_requests_total',
+    'Requests, by the client group whose policy judged them; an empty group is the policy at the top',
+    ['group', 'verdict'],
+  )
+  readonly credentialChecks = this.#counter('credential_checks_total', 'Proxy credentials asked for or looked at', ['outcome'])
   readonly tunnelsOpen = this.#gauge('tunnels_open', 'Tunnels open now')
   readonly tunnelsLimit = this.#gauge('tunnels_limit', 'Tunnels that may be open at once')
   readonly tunnelBytes = this.#counter('tunnel_bytes_total', 'Bytes relayed through tunnels', ['direction'])
