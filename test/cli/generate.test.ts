@@ -63,6 +63,7 @@ describe('the published config schema', () => {
     'listeners-on-one-port',
     'min-ttl-above-max-ttl',
     'passwords-in-the-clear',
+    'parents-that-are-this-gateway',
     'paths-of-addresses',
     'pins-that-lead-nowhere',
     'rules-at-odds-with-themselves',
