@@ -231,6 +231,7 @@ function plot(results, memory, titles) {
   }
   const width = labelWidth + barWidth + 80
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${y}" viewBox="0 0 ${width} ${y}" font-family="sans-serif" font-size="12">
+<title>Sallyport beside its peers: set-up, bulk and memory</title>
 <rect width="100%" height="100%" fill="#ffffff"/>
 ${parts.join('\n')}
 </svg>

@@ -1,15 +1,20 @@
 import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import { type ClientAddresses, clientAddresses } from './core/config/listen.ts'
 import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
+import { limitsOf } from './core/policy/compile-groups.ts'
 import { Ending } from './ending.ts'
 import { countAdmission, Gate, HOSTS_FILE } from './gate.ts'
 import { createAdminService } from './io/admin/admin-service.ts'
 import type { HttpService } from './io/admin/http-service.ts'
 import { createMetricsService, type Readiness } from './io/admin/metrics-service.ts'
 import { OwnAdmission } from './io/proxy/admission.ts'
+import { DroppedPackets } from './io/subnet/dropped-packets.ts'
 import { AuditLog } from './io/telemetry/audit-log.ts'
 import { auditTrouble, countAuditLoss, reportAuditError, reportAuditWritable } from './io/telemetry/audit-trouble.ts'
 import type { Logger } from './io/telemetry/log.ts'
 import { Metrics } from './io/telemetry/metrics.ts'
+import type { TelemetryObserver } from './io/telemetry/telemetry.ts'
 import { type ReloadReport, type Settings, SettingsInForce, type SettingsSource } from './settings-in-force.ts'
 
 export { forbidCoreDumps } from './io/relay/load-native.ts'
@@ -23,11 +28,12 @@ export interface GatewayOptions extends Settings {
   readonly logDropped?: () => number
   /** Names with fixed addresses. */
   readonly hostsFile?: string
+  /** Of a gateway inside another program: who is told what happens. Its metrics then leave the process out. */
+  readonly observer?: TelemetryObserver
 }
 
 /** Where the gateway listens; port 0 has become a real one. */
-export interface BoundAddresses {
-  readonly proxy: ListenAddress
+export type BoundAddresses = ClientAddresses & {
   readonly metrics: ListenAddress
   readonly admin: ListenAddress
 }
@@ -56,7 +62,7 @@ export function newVia(): string {
 
 /** The composition root: everything is made here, started, drained and stopped here. */
 export class Gateway implements RunningGateway {
-  readonly metrics = new Metrics()
+  readonly metrics: Metrics
   readonly #log: Logger
   readonly #source: SettingsSource | undefined
   readonly #settings: SettingsInForce
@@ -64,14 +70,16 @@ export class Gateway implements RunningGateway {
   readonly #audit: AuditLog
   readonly #gate: Gate
   readonly #services: { readonly metrics: HttpService; readonly admin: HttpService }
+  readonly #dropped: DroppedPackets
   readonly #startedAt = new Date()
   readonly #ending: Ending
   #bound: BoundAddresses | undefined
 
-  constructor({ source, log, logDropped = () => 0, hostsFile = HOSTS_FILE, ...settings }: GatewayOptions) {
+  constructor({ source, log, logDropped = () => 0, hostsFile = HOSTS_FILE, observer, ...settings }: GatewayOptions) {
     this.#log = log
     this.#source = source
-    const { metrics } = this
+    const metrics = new Metrics(observer === undefined)
+    this.metrics = metrics
     metrics.countLogLosses(logDropped)
     this.#settings = new SettingsInForce(settings, metrics, log)
     this.#audit = new AuditLog({
@@ -84,11 +92,22 @@ export class Gateway implements RunningGateway {
       settings: this.#settings,
       metrics,
       audit: this.#audit,
-      admission: new OwnAdmission({ ...countAdmission(metrics), limits: () => this.#settings.generation.config.limits }),
+      admission: new OwnAdmission({
+        ...countAdmission(metrics),
+        limits: (client) => limitsOf(this.#settings.generation.config, client),
+      }),
       log,
       hostsFile,
+      observer,
       via: newVia(),
       ownListeners: () => (this.#bound === undefined ? [] : [this.#bound.metrics, this.#bound.admin]),
+    })
+    this.#dropped = new DroppedPackets({
+      metrics,
+      config: () => this.#settings.generation.config,
+      policyHash: () => this.#settings.generation.policy.hash,
+      gateway: hostname(),
+      write: (event) => this.#gate.record(event),
     })
     this.#ending = new Ending({
       limits: () => this.#settings.generation.config.limits,
@@ -114,11 +133,14 @@ export class Gateway implements RunningGateway {
   async start(): Promise<BoundAddresses> {
     const { listen } = this.#settings.generation.config
     try {
+      const problem = await this.#settings.startHooks()
+      if (problem !== undefined) throw new Error(problem)
       await this.#audit.open()
       const metrics = await this.#services.metrics.start(listen.metrics)
       const admin = await this.#services.admin.start(listen.admin)
-      const proxy = await this.#gate.start(listen.proxy)
-      this.#bound = { proxy, metrics, admin }
+      const clients = await this.#gate.start(clientAddresses(listen))
+      this.#bound = { ...clients, metrics, admin }
+      this.#dropped.start()
       this.#ending.begin()
       return this.#bound
     } catch (error) {
@@ -142,10 +164,13 @@ export class Gateway implements RunningGateway {
     if (!loaded.ok) return this.#settings.refuse(loaded.error)
     const objection = this.#settings.objectionTo(loaded.value)
     if (objection !== undefined) return this.#settings.refuse([objection])
+    const problem = await this.#settings.prepareHooks(loaded.value)
+    if (problem !== undefined) return this.#settings.refuse([problem])
     const { audit } = loaded.value.config
     try {
       await this.#audit.reopen(audit)
     } catch (error) {
+      this.#settings.abandonHooks()
       return this.#settings.refuse([`cannot open the audit log \`${audit.file}\`: ${(error as NodeJS.ErrnoException).code}`])
     }
     this.#gate.adopt(this.#settings.swap(loaded.value))
@@ -169,7 +194,9 @@ export class Gateway implements RunningGateway {
   }
 
   async #close(): Promise<void> {
+    this.#dropped.stop()
     await this.#gate.close()
+    await this.#settings.closeHooks()
     this.#services.metrics.stop()
     this.#services.admin.stop()
     await this.#audit.close()
@@ -194,6 +221,7 @@ export class Gateway implements RunningGateway {
       listeners: shownListeners(this.#bound),
       tunnels: { open: this.#gate.tunnelsOpen, limit: this.#settings.generation.config.limits.tunnels },
       auditBytesWaiting: this.#audit.waitingBytes,
+      parents: this.#gate.parents,
     }
   }
 }

@@ -1,13 +1,18 @@
+import type { Listen } from './core/config/listen.ts'
 import type { Config } from './core/config.ts'
 import { dayNumber } from './core/day.ts'
 import { inspectedHosts } from './core/policy/inspected-hosts.ts'
-import type { Policy } from './core/policy/policy.ts'
+import { everyEntry, everyPolicy, type Policy } from './core/policy/policy.ts'
 import type { Result } from './core/result.ts'
+import { type ClientAccess, NO_ACCESS_FILES } from './io/credentials/client-access.ts'
 import type { RecordedReads } from './io/file-reads.ts'
+import { HookHost } from './io/hooks/hook-host.ts'
+import type { HookSource } from './io/hooks/messages.ts'
 import type { Generation } from './io/proxy/generation.ts'
 import type { Logger } from './io/telemetry/log.ts'
 import type { Metrics } from './io/telemetry/metrics.ts'
 import { Inspection, type InspectionMaterial } from './io/tls/inspection.ts'
+import type { UpstreamWay } from './io/tls/upstream-way.ts'
 import { VERSION } from './version.ts'
 
 /** What can change while the gateway runs, as one. */
@@ -16,6 +21,12 @@ export interface Settings {
   readonly policy: Policy
   /** Absent without a usable CA. */
   readonly inspection?: InspectionMaterial | undefined
+  /** Who clients are, as far as files say; absent where none do. */
+  readonly access?: ClientAccess | undefined
+  /** The operator's own code; absent where there is none. */
+  readonly hooks?: readonly HookSource[] | undefined
+  /** Ways through parent proxies. */
+  readonly upstream: readonly UpstreamWay[]
   /** Bearer token of the admin API; absent where none is configured. */
   readonly adminToken?: string | undefined
   /** Key of the clients' pseudonyms in the audit log; absent where none is configured. */
@@ -43,6 +54,8 @@ export class SettingsInForce {
   readonly #log: Logger
   #generation: Generation
   #settings: Settings
+  /** Hooks that run already, for settings that are not in force yet. */
+  #prepared: { readonly settings: Settings; readonly hooks: HookHost | undefined } | undefined
   /** Problems of a reload that failed, until one succeeds. */
   #failure: readonly string[] | undefined
   #restartRequired: readonly string[] = []
@@ -52,7 +65,7 @@ export class SettingsInForce {
     this.#metrics = metrics
     this.#log = log
     this.#settings = settings
-    this.#generation = this.#generationOf(settings, 1)
+    this.#generation = this.#generationOf(settings, 1, undefined)
     this.#describe()
   }
 
@@ -71,6 +84,49 @@ export class SettingsInForce {
     return 'the CA of the inspection cannot be used any more; `sallyport check` says why'
   }
 
+  /**
+   * Starts the hooks of settings that are to be put in force, and keeps them ready: what is wrong with them, or nothing. Those that run
+   * already and have not changed go on running.
+   */
+  async prepareHooks(settings: Settings): Promise<string | undefined> {
+    this.abandonHooks()
+    const { hooks: sources = [], config } = settings
+    const running = this.#generation.hooks
+    if (sources.length === 0) {
+      this.#prepared = { settings, hooks: undefined }
+      return undefined
+    }
+    if (running?.isFor(sources, config.hooks)) {
+      this.#prepared = { settings, hooks: running }
+      return undefined
+    }
+    const started = await HookHost.start({ sources, settings: config.hooks, metrics: this.#metrics, log: this.#log })
+    if (!started.ok) return `hooks: ${started.error}`
+    this.#prepared = { settings, hooks: started.value }
+    return undefined
+  }
+
+  /** Ends the hooks that were prepared and are not wanted. */
+  abandonHooks(): void {
+    const hooks = this.#prepared?.hooks
+    this.#prepared = undefined
+    if (hooks !== this.#generation.hooks) void hooks?.close()
+  }
+
+  /** Runs the hooks of the settings that it was made with: what is wrong with them, or nothing. */
+  async startHooks(): Promise<string | undefined> {
+    const problem = await this.prepareHooks(this.#settings)
+    if (problem === undefined) this.#generation = { ...this.#generation, hooks: this.#prepared?.hooks }
+    this.#prepared = undefined
+    return problem
+  }
+
+  /** Ends all hooks; resolves once they have finished what they had begun. */
+  async closeHooks(): Promise<void> {
+    this.abandonHooks()
+    await this.#generation.hooks?.close()
+  }
+
   /** The last good settings stay in force, and everybody who looks is told. */
   refuse(problems: readonly string[]): ReloadReport {
     this.#failure = problems
@@ -83,7 +139,10 @@ export class SettingsInForce {
   /** Puts settings in force: the generation that they replace. */
   swap(settings: Settings): Generation {
     const before = this.#generation
-    this.#generation = this.#generationOf(settings, before.number + 1)
+    const hooks = this.#prepared?.settings === settings ? this.#prepared.hooks : undefined
+    this.#prepared = undefined
+    this.#generation = this.#generationOf(settings, before.number + 1, hooks)
+    if (before.hooks !== hooks) void before.hooks?.retire()
     this.#settings = settings
     this.#failure = undefined
     this.#restartRequired = restartRequired(before.config, settings.config, this.#restartRequired)
@@ -122,13 +181,21 @@ export class SettingsInForce {
         cloud: policy.cloud,
         editions: policy.editions,
         entries: policy.entries.length,
+        serviceTags: policy.tagFile ?? null,
+        ...(policy.groups.length === 0
+          ? {}
+          : { groups: policy.groups.map(({ name, policy: own }) => ({ name, mode: own.mode, entries: own.entries.length })) }),
       },
       reload: { failure: this.#failure ?? null, restartRequired: this.#restartRequired },
     }
   }
 
-  #generationOf({ config, policy, inspection }: Settings, number: number): Generation {
-    return { number, config, policy, inspection: inspection && this.#inspection(inspection, config) }
+  #generationOf(
+    { config, policy, inspection, access = NO_ACCESS_FILES, upstream }: Settings,
+    number: number,
+    hooks: HookHost | undefined,
+  ): Generation {
+    return { number, config, policy, inspection: inspection && this.#inspection(inspection, config), access, upstream, hooks }
   }
 
   #inspection(material: InspectionMaterial, config: Config): Inspection {
@@ -152,11 +219,13 @@ export class SettingsInForce {
     metrics.policyLoadedTimestamp.set(Math.floor(Date.now() / 1000))
     metrics.policyCurrent.set(1)
     for (const outcome of ['ok', 'failed']) metrics.policyReloads.inc({ outcome }, 0)
-    this.#reportModeSince = policy.mode === 'report' ? (this.#reportModeSince ?? Math.floor(Date.now() / 1000)) : undefined
+    const reports = everyPolicy(policy).some(({ mode }) => mode === 'report')
+    this.#reportModeSince = reports ? (this.#reportModeSince ?? Math.floor(Date.now() / 1000)) : undefined
     metrics.reportModeSince.set(this.#reportModeSince ?? 0)
     metrics.caExpiryTimestamp.set(inspection === undefined ? 0 : Math.floor(inspection.authority.notAfter.getTime() / 1000))
+    metrics.serviceTagsTimestamp.set(policy.tagFile?.publishedSeconds ?? 0)
     metrics.tunnelsLimit.set(config.limits.tunnels)
-    for (const { id, feature = 'rules', expires } of policy.entries) {
+    for (const { id, feature = 'rules', expires } of everyEntry(policy)) {
       metrics.policyEntries.inc({ feature })
       // Its last day is the rule's still.
       if (expires !== undefined) metrics.ruleExpiryTimestamp.set({ entry: id }, (dayNumber(expires) + 1) * 86_400)
@@ -164,11 +233,17 @@ export class SettingsInForce {
   }
 }
 
+/** The files of `tls` are loaded again; whether TLS is spoken is settled at start. */
+function boundTo(listen: Listen, name: string): unknown {
+  if (name === 'proxy') return { ...listen.proxy, tls: listen.proxy.tls !== undefined }
+  return Object.entries(listen).find(([key]) => key === name)
+}
+
 /** Keys that are read once, at start: those that changed now, and those that wait already. */
 function restartRequired(before: Config, after: Config, waiting: readonly string[]): string[] {
   const changed = [
-    ...Object.keys(after.listen).map(
-      (name) => [`listen.${name}`, (config: Config) => Object.entries(config.listen).find(([key]) => key === name)] as const,
+    ...[...new Set([...Object.keys(before.listen), ...Object.keys(after.listen)])].map(
+      (name) => [`listen.${name}`, (config: Config) => boundTo(config.listen, name)] as const,
     ),
     ['workers', (config: Config) => config.workers] as const,
     ['stateDirectory', (config: Config) => config.stateDirectory] as const,

@@ -25,6 +25,7 @@ struct options {
   uint64_t bytes;            /* bulk: for each tunnel */
   uint32_t message_bytes;    /* bulk up, and what the origin's source writes at once */
   uint32_t rate;             /* setup, request: starts a second, 0 for as fast as `concurrency` allows */
+  struct in_addr bind;       /* origin: where it listens, loopback unless it is said */
   uint16_t echo_port, source_port, sink_port, http_port;
   uint32_t body_bytes;       /* of the origin's HTTP answers */
 };

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "load origin   --echo PORT --source PORT --sink PORT --http PORT [--message BYTES] [--body BYTES]\n"
+    "load origin   --echo PORT --source PORT --sink PORT --http PORT [--bind IP] [--message BYTES] [--body BYTES]\n"
     "load setup    --proxy IP:PORT --target HOST:PORT --count N [--concurrency C] [--rate R] [--hello] [--direct]\n"
     "              connect, CONNECT, 200, first bytes echoed; then a reset. Target: an echo port\n"
     "load bulk     --proxy IP:PORT --target HOST:PORT --tunnels T --bytes B --up|--down [--message BYTES] [--hello] [--direct]\n"
@@ -121,7 +121,9 @@ static void read_options(struct options *options, int argc, char **argv) {
       char *value = argv[++i];
       uint64_t number = strtoull(value, NULL, 10);
       if (strcmp(name, "--proxy") == 0) read_address(&options->proxy, value);
-      else if (strcmp(name, "--target") == 0) options->target = value;
+      else if (strcmp(name, "--bind") == 0) {
+        if (inet_pton(AF_INET, value, &options->bind) != 1) goto bad;
+      } else if (strcmp(name, "--target") == 0) options->target = value;
       else if (strcmp(name, "--concurrency") == 0) options->concurrency = (uint32_t)number;
       else if (strcmp(name, "--count") == 0) options->count = number;
       else if (strcmp(name, "--rate") == 0) options->rate = (uint32_t)number;
@@ -144,7 +146,7 @@ static void read_options(struct options *options, int argc, char **argv) {
 
 int main(int argc, char **argv) {
   struct options options = {.mode = argc > 1 ? argv[1] : "", .concurrency = 16, .tunnels = 1, .count = 1, .bytes = 1 << 20,
-                            .message_bytes = 65536, .body_bytes = 1024, .target = ""};
+                            .message_bytes = 65536, .body_bytes = 1024, .target = "", .bind.s_addr = htonl(INADDR_LOOPBACK)};
   struct result result = {0};
   read_options(&options, argc, argv);
   signal(SIGPIPE, SIG_IGN);

@@ -32,10 +32,10 @@ static void watch(int epoll, struct peer *peer, uint32_t events, int operation) 
   if (epoll_ctl(epoll, operation, peer->fd, &event) != 0) die("epoll_ctl");
 }
 
-static void listen_on(int epoll, uint16_t port, enum kind kind) {
+static void listen_on(int epoll, struct in_addr bind_to, uint16_t port, enum kind kind) {
   if (port == 0) return;
   struct peer *peer = calloc(1, sizeof *peer);
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = bind_to};
   int yes = 1;
   peer->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   peer->kind = kind;
@@ -133,10 +133,10 @@ void run_origin(const struct options *options) {
                                   options->body_bytes);
   memset(answer + answer_length, 'x', options->body_bytes);
   answer_length += options->body_bytes;
-  listen_on(epoll, options->echo_port, ECHO);
-  listen_on(epoll, options->source_port, SOURCE);
-  listen_on(epoll, options->sink_port, SINK);
-  listen_on(epoll, options->http_port, HTTP);
+  listen_on(epoll, options->bind, options->echo_port, ECHO);
+  listen_on(epoll, options->bind, options->source_port, SOURCE);
+  listen_on(epoll, options->bind, options->sink_port, SINK);
+  listen_on(epoll, options->bind, options->http_port, HTTP);
   puts("{\"mode\":\"origin\",\"ready\":true}");
   fflush(stdout);
   struct epoll_event events[256];

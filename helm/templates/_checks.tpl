@@ -44,6 +44,25 @@ in the folder of the Dockerfile, and then name with
 {{- if and .Values.ca.certManager.enabled (not .Values.ca.certManager.issuerRef.name) -}}
 {{- fail "ca.certManager.issuerRef is required with ca.certManager.enabled, as in { kind: ClusterIssuer, name: corp-root }" -}}
 {{- end -}}
+{{- if .Values.transparent.enabled -}}
+{{- if not .Values.transparent.image -}}
+{{- fail "transparent.image is required with transparent.enabled: the gateway's image with nftables, from deploy/rules.Dockerfile" -}}
+{{- end -}}
+{{- if not ($config.listen).transparent -}}
+{{- fail "config.listen.transparent is required with transparent.enabled, as in { tls: \"0.0.0.0:3443\", http: \"0.0.0.0:3080\", tcp: \"0.0.0.0:3333\" }" -}}
+{{- end -}}
+{{- if not ($config.subnet).ranges -}}
+{{- fail "config.subnet.ranges is required with transparent.enabled: the ranges whose route leads to these nodes" -}}
+{{- end -}}
+{{- if ne (($config.subnet).others | default "drop") "leave" -}}
+{{- fail "config.subnet.others has to be `leave` with transparent.enabled: a node forwards the packets of its pods, and `drop` would cut them off" -}}
+{{- end -}}
+{{- if not .Values.nodeSelector -}}
+{{- fail "nodeSelector is required with transparent.enabled: the nodes that are the next hop, in a pool that is for nothing else, as in { agentpool: egress }" -}}
+{{- end -}}
+{{- else if ($config.subnet).ranges -}}
+{{- fail "config.subnet.ranges does nothing in a pod of its own network: packets of a route never get there. Set transparent.enabled, or leave it out" -}}
+{{- end -}}
 {{- $metrics := .Values.metrics -}}
 {{- if and $metrics.monitor.enabled (not $metrics.enabled) -}}
 {{- fail "metrics.monitor.enabled needs metrics.enabled: a ServiceMonitor selects the metrics Service" -}}

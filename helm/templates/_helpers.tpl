@@ -68,6 +68,26 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- toYaml (pick .Values.config "listen" "workers" "stateDirectory") -}}
 {{- end -}}
 
+{{/* What applies the rules: root of its container with one capability, since Kubernetes gives none to others. */}}
+{{- define "sallyport.rulesContainer" -}}
+{{- $root := index . 0 -}}
+image: {{ $root.Values.transparent.image | quote }}
+imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+args: {{ concat (list "subnet" "--config" "/etc/sallyport/gateway.yaml") (index . 1) | toJson }}
+securityContext:
+  runAsUser: 0
+  runAsNonRoot: false
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  privileged: false
+  # The state folder is the gateway's group's, and so is the report that is written there.
+  capabilities: { drop: [ALL], add: [NET_ADMIN] }
+resources: {{- toYaml $root.Values.transparent.resources | nindent 2 }}
+volumeMounts:
+  - { name: config, mountPath: /etc/sallyport, readOnly: true }
+  - { name: state, mountPath: {{ $root.Values.config.stateDirectory | default "/var/lib/sallyport" }} }
+{{- end -}}
+
 {{- define "sallyport.drainSeconds" -}}
 {{- $limits := .Values.config.limits | default dict -}}
 {{- add (ceil ($limits.drainDelaySeconds | default 0)) (ceil (ternary $limits.drainSeconds 300 (hasKey $limits "drainSeconds"))) -}}

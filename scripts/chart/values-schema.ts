@@ -58,6 +58,12 @@ export function valuesSchema(config: Schema): Schema {
         idleTimeoutMinutes: whole(4, 100),
         annotations: named,
       }),
+      transparent: group({
+        enabled: flag,
+        image: matching('^\\S*$', 'an image with its tag or digest'),
+        highAvailabilityPorts: flag,
+        resources: mapping,
+      }),
       podDisruptionBudget: group({ enabled: flag, maxUnavailable: { anyOf: [whole(0), matching('^[0-9]+%$', 'as in `50%`')] } }),
       autoscaling: group({
         enabled: flag,

@@ -23,8 +23,14 @@ export async function check({ config, strict = false }: CheckOptions, { stdout }
   }
   for (const note of loaded.value.compiled.notes) stdout.write(`${file}: note: ${printable(note)}\n`)
   const entries = counted(loaded.value.compiled.policy.entries.length, 'entry', 'entries')
+  const groups = loaded.value.compiled.policy.groups.length
   const refused = strict && problems.length > 0
-  const facts = [refused ? 'refused by --strict' : 'ok', entries, ...(problems.length > 0 ? [tally(problems)] : [])]
+  const facts = [
+    refused ? 'refused by --strict' : 'ok',
+    entries,
+    ...(groups === 0 ? [] : [counted(groups, 'client group')]),
+    ...(problems.length > 0 ? [tally(problems)] : []),
+  ]
   stdout.write(`${file}: ${facts.join(', ')}\n`)
   return refused ? EXIT.config : EXIT.ok
 }

@@ -43,19 +43,44 @@ does nothing. A \`*\` stands for one key or one item of a list.
 export function configurationPage(schema: object): string {
   const top: Schema = schema
   const sections = Object.entries(top.properties ?? {})
-  const plain = sections.filter(([, { properties, items }]) => properties === undefined && items?.properties === undefined)
-  const nested = sections.filter(([, { properties, items }]) => (properties ?? items?.properties) !== undefined)
+  const plain = sections.filter(([, section]) => keysOf(section) === undefined)
+  const nested = sections
+    .filter(([, section]) => keysOf(section) !== undefined)
+    .flatMap(([name, section]) => withInner(name, section))
   return [
     INTRODUCTION,
     `## Top of the file\n\n${keysTable(plain, [])}`,
     ...nested.map(([name, section]) => sectionText(name, section)),
-    `${PLANNED}\n${NOT_AVAILABLE_YET.map((key) => `* ${code(key)}\n`).join('')}`,
+    ...(NOT_AVAILABLE_YET.length === 0 ? [] : [`${PLANNED}\n${NOT_AVAILABLE_YET.map((key) => `* ${code(key)}\n`).join('')}`]),
   ].join('\n')
 }
 
+/** The schema with the keys of a mapping, of each item of a list, or of each value of a mapping from names. */
+function keysOf(section: Schema): Schema | undefined {
+  const { items, additionalProperties, anyOf = [] } = section
+  const values = typeof additionalProperties === 'object' ? [additionalProperties] : []
+  return [section, ...(items === undefined ? [] : [items]), ...values, ...anyOf].find(
+    ({ properties }) => properties !== undefined,
+  )
+}
+
+/** The section, then one for each mapping in it that has several keys. */
+function withInner(name: string, section: Schema): (readonly [string, Schema])[] {
+  const prefix = section.additionalProperties ? `${name}.NAME` : name
+  const inner = Object.entries(keysOf(section)?.properties ?? {}).filter(
+    ([, schema]) => Object.keys(keysOf(schema)?.properties ?? {}).length > 1,
+  )
+  return [[name, section], ...inner.flatMap(([key, schema]) => withInner(`${prefix}.${key}`, schema))]
+}
+
 function sectionText(name: string, section: Schema): string {
-  const { properties, required } = section.items ?? section
-  const heading = section.items === undefined ? code(name) : `${code(name)}, each item`
+  const { properties, required } = keysOf(section) ?? section
+  const heading =
+    section.items !== undefined
+      ? `${code(name)}, each item`
+      : section.additionalProperties
+        ? `${code(name)}, each by its name`
+        : code(name)
   const summary = section.description === undefined ? '' : `${capital(section.description)}.\n\n`
   return `## ${heading}\n\n${summary}${keysTable(Object.entries(properties ?? {}), required ?? [])}`
 }

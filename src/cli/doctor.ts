@@ -10,6 +10,7 @@ import { loadConfig, printable } from '../io/config/load.ts'
 import { type Examination, examine } from '../io/doctor/examine.ts'
 import { loadOriginTrust } from '../io/tls/inspection.ts'
 import { type CommandIo, counted, EXIT, refuseConfig, refuseUsage } from './command-io.ts'
+import { groupAsked } from './group-asked.ts'
 import { chosenConfig } from './shipped-config.ts'
 import { renderTable } from './table.ts'
 
@@ -17,6 +18,7 @@ import { renderTable } from './table.ts'
 export interface DoctorOptions {
   readonly config?: string
   readonly client?: string
+  readonly group?: string
   readonly host?: readonly string[]
   readonly only?: boolean
   readonly timeout?: string
@@ -35,7 +37,7 @@ export async function doctor(options: DoctorOptions, io: CommandIo, hostsFile = 
   if (!wish.ok) return refuseUsage(wish.error, io)
   const loaded = await loadConfig(chosenConfig(options.config, io))
   if (!loaded.ok) return refuseConfig(loaded.error, io)
-  const { config, compiled } = loaded.value
+  const { config, compiled, upstream } = loaded.value
   const trust = await loadOriginTrust(config.inspection.upstreamCa)
   if (!trust.ok) {
     io.stderr.write(`${printable(trust.error.message)}\n`)
@@ -44,7 +46,9 @@ export async function doctor(options: DoctorOptions, io: CommandIo, hostsFile = 
   const { client, authorities } = wish.value
   if (client !== undefined && !config.clients.allow.contains(client)) return refuseClient(client, options, io)
 
-  const { policy } = compiled
+  const whose = groupAsked({ group: options.group }, client, loaded.value)
+  if (!whose.ok) return refuseUsage(whose.error, io)
+  const policy = whose.value === undefined || whose.value === 'unknown_client' ? compiled.policy : whose.value.policy
   const listed = exactTargets(policy)
   const named = authorities.map((authority) => allowedTarget(policy, authority))
   const refused = authorities.filter((_, index) => named[index] === undefined).map((authority) => refusal(policy, authority))
@@ -53,6 +57,7 @@ export async function doctor(options: DoctorOptions, io: CommandIo, hostsFile = 
   const examined = await examine(targets, {
     config,
     policy,
+    upstream,
     trust: trust.value,
     hostsFile,
     deadlineMs: wish.value.deadlineMs ?? config.limits.dialSeconds * 1000,

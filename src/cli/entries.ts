@@ -4,14 +4,16 @@ import { describeEntry } from '../core/policy/describe.ts'
 import type { Entry, Tenancy } from '../core/policy/entry.ts'
 import { formatPattern } from '../core/policy/hints.ts'
 import { type LoadedConfig, loadConfig } from '../io/config/load.ts'
-import { type CommandIo, counted, EXIT, refuseConfig, terminalColumns } from './command-io.ts'
+import { type CommandIo, counted, EXIT, refuseConfig, refuseUsage, terminalColumns } from './command-io.ts'
 import { type EntrySource, entrySource, formatEntrySource } from './entry-source.ts'
+import { groupAsked } from './group-asked.ts'
 import { chosenConfig } from './shipped-config.ts'
 import { type Cell, type Column, renderTable } from './table.ts'
 
 export interface EntriesOptions {
   readonly config?: string
   readonly json?: boolean
+  readonly group?: string
   readonly risk?: boolean
 }
 
@@ -37,10 +39,13 @@ const UNPROXIED_COLUMNS: readonly Column[] = [
  * Lists the policy: every entry that is on, parameters filled in, in order of precedence among equals or, with
  * `--risk`, the riskiest first; then what is documented and not carried.
  */
-export async function entries({ config, json = false, risk = false }: EntriesOptions, io: CommandIo): Promise<number> {
+export async function entries({ config, json = false, risk = false, group }: EntriesOptions, io: CommandIo): Promise<number> {
   const loaded = await loadConfig(chosenConfig(config, io))
   if (!loaded.ok) return refuseConfig(loaded.error, io)
-  const { policy, unproxied } = loaded.value.compiled
+  const whose = groupAsked({ group }, undefined, loaded.value)
+  if (!whose.ok) return refuseUsage(whose.error, io)
+  const { policy: top, unproxied } = loaded.value.compiled
+  const policy = whose.value === undefined || whose.value === 'unknown_client' ? top : whose.value.policy
   const listed = risk ? byRisk(policy.entries) : policy.entries
   if (json) {
     const described = listed.map((entry) => ({ ...describeEntry(entry), source: entrySource(entry, loaded.value) }))

@@ -1,6 +1,7 @@
-import { formatListenAddress, type ListenAddress } from '../core/listen-address.ts'
+import type { ProxyListenAddress } from '../core/config/listen.ts'
+import { formatListenAddress } from '../core/listen-address.ts'
 import { isLoopback, isUnspecified } from '../core/names/special-purpose.ts'
-import { privateEndpointNames } from '../core/policy/private-endpoint-names.ts'
+import { directNames } from '../core/policy/client-settings.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { type LoadedConfig, loadConfig } from '../io/config/load.ts'
 import { type CommandIo, EXIT, refuseConfig, refuseUsage } from './command-io.ts'
@@ -16,12 +17,6 @@ export interface EnvOptions {
   /** More names that clients reach without the proxy. */
   readonly direct?: readonly string[]
 }
-
-/**
- * What no client may send through a proxy: itself, the instance metadata service, which would hand out the gateway's identity, and
- * Azure's own address for DNS and the host agent. As single addresses: neither curl before 7.86 nor Python reads ranges here.
- */
-const ALWAYS_DIRECT = ['localhost', '127.0.0.1', '::1', '169.254.169.254', '168.63.129.16'] as const
 
 /** Prints what to set where, so that programs there use the gateway. */
 export async function env(options: EnvOptions, io: CommandIo): Promise<number> {
@@ -50,29 +45,25 @@ export async function env(options: EnvOptions, io: CommandIo): Promise<number> {
 }
 
 function settingsOf({ config, compiled, inspection }: LoadedConfig, proxy: URL, direct: readonly string[]): ClientSettings {
-  const { policy } = compiled
-  const hasEndpoints = !config.workspace.privateEndpoints.isEmpty
-  const endpoints = hasEndpoints
-    ? privateEndpointNames({ cloud: policy.cloud, regions: config.workspace.regions, entries: policy.entries })
-    : []
   return {
     host: proxy.hostname.replace(/^\[|\]$/g, ''),
-    port: Number(proxy.port === '' ? 80 : proxy.port),
+    port: Number(proxy.port === '' ? (proxy.protocol === 'https:' ? 443 : 80) : proxy.port),
     url: proxy.origin,
-    noProxy: [...new Set([...ALWAYS_DIRECT, ...endpoints, ...direct])],
+    noProxy: [...new Set([...directNames(config, compiled.policy), ...direct])],
     caPem: inspection?.authority.trustPem,
   }
 }
 
 /** What was typed, or where the config listens, as long as others can reach that. */
-function proxyUrl(typed: string | undefined, listen: ListenAddress): Result<URL, string> {
+function proxyUrl(typed: string | undefined, listen: ProxyListenAddress): Result<URL, string> {
+  const scheme = listen.tls === undefined ? 'http' : 'https'
   if (typed === undefined) {
     if (isLoopback(listen.address) || isUnspecified(listen.address) || listen.port === 0)
-      return err(`say where clients reach the gateway, as in \`--proxy http://10.0.0.4:${listen.port || 3128}\``)
-    return ok(new URL(`http://${formatListenAddress(listen)}`))
+      return err(`say where clients reach the gateway, as in \`--proxy ${scheme}://10.0.0.4:${listen.port || 3128}\``)
+    return ok(new URL(`${scheme}://${formatListenAddress(listen)}`))
   }
-  const example = 'write it as `http://10.0.0.4:3128`'
-  if (!/^http:\/\/[A-Za-z0-9.:[\]-]+\/?$/.test(typed) || !URL.canParse(typed))
+  const example = `write it as \`${scheme}://10.0.0.4:3128\``
+  if (!typed.startsWith(`${scheme}://`) || !/^https?:\/\/[A-Za-z0-9.:[\]-]+\/?$/.test(typed) || !URL.canParse(typed))
     return err(`\`${typed}\` is no proxy's address; ${example}`)
   return ok(new URL(typed))
 }

@@ -7,11 +7,14 @@ import { err, ok, type Result } from '../core/result.ts'
 import { type LoadedConfig, loadConfig } from '../io/config/load.ts'
 import { type CommandIo, EXIT, refuseConfig, refuseUsage } from './command-io.ts'
 import { explanationText } from './explanation-text.ts'
+import { type GroupAsked, groupAsked } from './group-asked.ts'
 import { chosenConfig } from './shipped-config.ts'
 
 export interface ExplainOptions {
   readonly config?: string
   readonly client?: string
+  readonly group?: string
+  readonly user?: string
   readonly method?: string
   readonly json?: boolean
 }
@@ -22,7 +25,9 @@ export async function explain(target: string, options: ExplainOptions, io: Comma
   if (!question.ok) return refuseUsage(question.error, io)
   const loaded = await loadConfig(chosenConfig(options.config, io))
   if (!loaded.ok) return refuseConfig(loaded.error, io)
-  const explanation = answer(question.value, loaded.value)
+  const whose = groupAsked(options, question.value.client, loaded.value)
+  if (!whose.ok) return refuseUsage(whose.error, io)
+  const explanation = answer(question.value, loaded.value, false, whose)
   const text = options.json
     ? `${JSON.stringify(describeExplanation(explanation), undefined, 2)}\n`
     : explanationText(explanation, question.value.target, loaded.value)
@@ -52,15 +57,36 @@ function readQuestion(text: string, { client, method }: ExplainOptions): Result<
  * What the gateway of a config would do.
  *
  * @param withCa whether to judge as if there were a CA for every host: of a policy, and not of this machine
+ * @param group whose policy it is; by itself that of the client's address
  */
 export function answer(
   { target, client }: Question,
-  { config, compiled, inspection }: LoadedConfig,
+  loaded: LoadedConfig,
   withCa = false,
+  group: Result<GroupAsked, string> = groupAsked({}, client, loaded),
 ): Explanation {
+  const { config, compiled, inspection } = loaded
   if (client !== undefined && !config.clients.allow.contains(client)) return clientRefused(target, client, config.mode)
+  if (!group.ok || group.value === 'unknown_client') return credentialsRequired(target, config.mode)
   const available = withCa || (inspection?.authority.permits(target.authority.host) ?? false)
-  return explainTarget(compiled.policy, target, available)
+  return explainTarget(group.value?.policy ?? compiled.policy, target, !group.value?.neverInspected && available)
+}
+
+/** What the listener would answer before anything is said of the host. */
+function credentialsRequired({ authority, url }: ExplainTarget, mode: Explanation['mode']): Explanation {
+  return {
+    host: authority.host.text,
+    port: authority.port,
+    ...(url === undefined ? {} : { path: url.path }),
+    verdict: 'deny',
+    mode,
+    reason: 'credentials_required',
+    hint: {
+      text: 'the client is in no group by its address, so it has to show credentials; ask again with `--user NAME` or `--group NAME`',
+      remedy: { kind: 'none', name: 'credentials_required' },
+    },
+    wouldDeny: false,
+  }
 }
 
 /** Settled before anything is said of the host: see `client_not_allowed`. */

@@ -17,11 +17,19 @@ export function explanationText(explanation: Explanation, target: ExplainTarget,
   const { verdict, entry } = explanation
   const facts: readonly Fact[] = [
     ...verdictFacts(explanation),
+    ['group', explanation.group],
     ...(entry === undefined ? [] : entryFacts(entry, target.authority.host, loaded)),
-    ['policy', policyLine(loaded)],
+    ['hooks', verdict === 'deny' ? undefined : hooksLine(loaded)],
+    ['policy', policyLine(loaded, explanation)],
   ]
   const lines = facts.flatMap(([label, text]) => (text === undefined ? [] : [`  ${label.padEnd(LABEL_CHARACTERS)}${text}`]))
   return [`${verdict} ${formatTarget(target)}`, ...lines].map((line) => `${printable(line)}\n`).join('')
+}
+
+/** A hook is the operator's code, and is run for requests alone. */
+function hooksLine({ hooks }: LoadedConfig): string | undefined {
+  if (hooks.length === 0) return undefined
+  return `not asked here: ${hooks.map(({ name }) => `\`${name}\``).join(', ')} may still refuse or narrow it`
 }
 
 function formatTarget({ authority, url }: ExplainTarget): string {
@@ -35,13 +43,25 @@ const PROTOCOLS: { readonly [P in Protocol]: string } = {
   any: 'any: nothing in the tunnel is judged',
 }
 
-function verdictFacts({ verdict, reason, hint, protocol, wouldDeny, reportedBy }: Explanation): readonly Fact[] {
+const TLS_BY_ADDRESS = 'tls: what the tunnel carries must be TLS, for any name: the address is listed'
+
+function verdictFacts({
+  verdict,
+  reason,
+  hint,
+  protocol,
+  byAddress,
+  wouldDeny,
+  reportedBy,
+  parents,
+}: Explanation): readonly Fact[] {
   return [
     ['reason', reason && `${reason}: ${reasonSpec(reason).means}`],
     ['hint', hint?.text],
     ['mode', wouldDeny ? 'report: it is let through all the same, and logged and counted as `would_deny`' : undefined],
     ['reported', reportedBy && `\`${reportedBy}\` would refuse it if it were not \`mode: report\``],
-    ['protocol', protocol && PROTOCOLS[protocol]],
+    ['protocol', protocol && (byAddress && protocol === 'tls' ? TLS_BY_ADDRESS : PROTOCOLS[protocol])],
+    ['parent', parents && `${parents.join(', then ')}: it resolves the name and connects; see \`upstream\``],
     [
       'inspect',
       verdict === 'inspect' ? 'path and method of each request are judged; ask with a URL to have one judged' : undefined,
@@ -77,6 +97,6 @@ function sourceLine(entry: Entry, loaded: LoadedConfig): string | undefined {
   return 'file' in source ? formatEntrySource(source) : `edition ${source.edition}, ${formatEntrySource(source)}`
 }
 
-function policyLine({ file, compiled: { policy } }: LoadedConfig): string {
-  return `${file}: cloud ${policy.cloud}, ${policy.editions.join(' and ')}, mode ${policy.mode}, hash ${policy.hash}`
+function policyLine({ file, compiled: { policy } }: LoadedConfig, { mode }: Explanation): string {
+  return `${file}: cloud ${policy.cloud}, ${policy.editions.join(' and ')}, mode ${mode}, hash ${policy.hash}`
 }

@@ -16,6 +16,7 @@ import {
   rowsTable,
   shippedEditions,
 } from './doc-tables.ts'
+import { tagBlocks } from './doc-tag-table.ts'
 
 /** `npm run generate`: writes the files that are made from the schemas and tables, or with `--check` says which of them are stale. */
 
@@ -59,7 +60,11 @@ function azureBlocks(): DocBlocks {
   const pages = shippedEditions()
     .filter(({ documents }) => documents !== undefined)
     .map((edition) => [`pages ${edition.id}`, pagesTable(edition)])
-  return { ...Object.fromEntries([...tables, ...statements, ...pages]), 'known destinations': knownDestinationsTable() }
+  return {
+    ...Object.fromEntries([...tables, ...statements, ...pages]),
+    ...tagBlocks(),
+    'known destinations': knownDestinationsTable(),
+  }
 }
 
 export function generate({ check = false }: { readonly check?: boolean }, { stdout, stderr }: CommandIo): number {

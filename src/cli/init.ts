@@ -24,7 +24,7 @@ export async function init({ workspace }: InitOptions, io: CommandIo): Promise<n
 }
 
 function configFor(facts: WorkspaceFacts): string[] {
-  const { name, cloud, region, storageAccounts, containerRegistries, managedNetwork, hasPrivateEndpoint } = facts
+  const { name, cloud, region, storageAccounts, containerRegistries, keyVaults, managedNetwork, hasPrivateEndpoint } = facts
   const list = (names: readonly string[]) => `[${names.join(', ')}]`
   return [
     `# Sallyport for the workspace ${JSON.stringify(name)}, made by \`sallyport init\`. Then: \`sallyport check --config gateway.yaml\``,
@@ -39,6 +39,7 @@ function configFor(facts: WorkspaceFacts): string[] {
     `  regions: [${region}]`,
     `  storageAccounts: ${list(storageAccounts)}`,
     `  containerRegistries: ${list(containerRegistries)}${containerRegistries.length === 0 ? ' # the workspace has none yet: it is made with the first image' : ''}`,
+    ...(keyVaults.length > 0 ? [`  keyVaults: ${list(keyVaults)}`] : []),
     ...(hasPrivateEndpoint
       ? ['  # Public access is off, so its names resolve to private endpoints: name their subnet here.', '  privateEndpoints: []']
       : []),

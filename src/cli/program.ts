@@ -1,10 +1,13 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { ROUTE_FORMATS } from '../core/azure/route-text.ts'
+import { COMPUTE_KINDS } from '../core/azure/routes.ts'
 import { printable } from '../io/config/load.ts'
 import { VERSION } from '../version.ts'
 import { type CaInitOptions, type CaShowOptions, caInit, caShow } from './ca.ts'
 import { type CheckOptions, check } from './check.ts'
 import { type CommandIo, EXIT, terminalColumns } from './command-io.ts'
 import { type CompareOptions, compare } from './compare.ts'
+import type { CredentialsOptions } from './credentials.ts'
 import { type DiffOptions, diff } from './diff.ts'
 import type { DoctorOptions } from './doctor.ts'
 import { type EditionsDiffOptions, type EditionsOptions, editions, editionsDiff } from './editions.ts'
@@ -16,7 +19,9 @@ import { EXPORT_NAMES, type ExportOptions, exportPolicy } from './export.ts'
 import { type HealthOptions, health } from './health.ts'
 import { IMPORT_NAMES, type ImportOptions, importRules } from './import.ts'
 import { type InitOptions, init } from './init.ts'
+import type { RoutesOptions } from './routes.ts'
 import { chosenConfig } from './shipped-config.ts'
+import type { SubnetOptions } from './subnet.ts'
 import type { SuggestOptions } from './suggest.ts'
 import { type TestOptions, test } from './test.ts'
 
@@ -77,6 +82,8 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
   command('explain', 'say what would happen to a request, and why; exit 1 where it is denied. Never asks DNS', EXAMPLES.explain)
     .argument('<target>', 'host, host:port or URL; a bare host means port 443')
     .option('--client <ip>', 'ask on behalf of this client address', nonEmpty)
+    .option('--user <name>', 'who has shown the password of this user', nonEmpty)
+    .option('--group <name>', 'ask on behalf of this client group', nonEmpty)
     .option('--method <method>', 'the method that goes with a URL (default: GET)', nonEmpty)
     .option('--json', 'print JSON')
     .action(async (target: string, options: ExplainOptions) => settle(await explain(target, options, io)))
@@ -85,6 +92,7 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
     'list what is allowed and denied: every entry that is on, with its patterns and its source',
     EXAMPLES.entries,
   )
+    .option('--group <name>', 'what this client group is allowed and denied', nonEmpty)
     .option('--risk', 'the riskiest first, with who can receive data there')
     .option('--json', 'print JSON')
     .action(async (options: EntriesOptions) => settle(await entries(options, io)))
@@ -152,15 +160,77 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
     .option('--host <host...>', 'also this host, or host:port, which a wildcard lists')
     .option('--only', 'nothing but what --host names')
     .option('--client <ip>', 'on behalf of this client address', nonEmpty)
+    .option('--group <name>', 'on behalf of this client group', nonEmpty)
     .option('--timeout <seconds>', 'for one destination (default: `limits.dialSeconds`)')
     .option('--json', 'print JSON')
     .action(async (options: DoctorOptions) => {
       const { doctor } = await import('./doctor.ts')
       settle(await doctor(options, io))
     })
+  command(
+    'routes',
+    'print the inbound routes of Azure ML and Batch, next hop Internet, or what a newer file of service tags changes',
+    EXAMPLES.routes,
+  )
+    .option('--region <region...>', 'instead of `workspace.regions`')
+    .option('--format <format>', `${ROUTE_FORMATS.join(', ')} (default: cli)`)
+    .option('--compute <kind>', `${COMPUTE_KINDS.join(' or ')}: with rules of the security group, or why there are no routes`)
+    .option('--addresses', 'by address prefix instead of by service tag')
+    .option('--file <file>', 'take the addresses from here instead of `serviceTags.file`', nonEmpty)
+    .option('--ipv6', 'with --addresses: IPv6 prefixes too')
+    .option('--without-region', "Batch's service tag for all regions")
+    .option('--resource-group <name>', 'default: MyResourceGroup', nonEmpty)
+    .option('--route-table <name>', 'default: MyRouteTable', nonEmpty)
+    .option('--nsg <name>', 'default: MyNetworkSecurityGroup', nonEmpty)
+    .option('--diff <files...>', 'OLD NEW: what the second file changes of the tags in use')
+    .action(async (options: RoutesOptions) => {
+      const { routes } = await import('./routes.ts')
+      settle(await routes(options, io))
+    })
+  command('subnet', "print the rules that lead a subnet's traffic through this host, or apply them", EXAMPLES.subnet)
+    .option('--apply', 'put the rules into the kernel, in a table of their own; again and again with the same result')
+    .option('--watch', 'with --apply: stay, put them back when they are gone, keep the addresses of names fresh')
+    .option('--sysctl', 'with --apply: also set what the kernel has to be set to, and say so')
+    .option('--no-resolve', 'with --apply: leave out names, for a boot before there is a network')
+    .option('--remove', 'take the rules away')
+    .option('--check', 'only say what is missing on this host; exit 1 where something is')
+    .option('--azure <form>', "print Azure's side instead: `bicep` or `cli`", nonEmpty)
+    .action(async (options: SubnetOptions) => {
+      const { subnet } = await import('./subnet.ts')
+      settle(await subnet(options, io))
+    })
   command('health', 'ask the running gateway whether it is ready; exit 1 where it is not', EXAMPLES.health).action(
     async (options: HealthOptions) => settle(await health(options, io)),
   )
+  const credentials = program
+    .command('credentials')
+    .description('users and passwords of the proxy')
+    .helpOption('-h, --help', 'print this help')
+  credentials.addHelpText('after', examples(EXAMPLES.credentials))
+  const onCredentials = (name: string, description: string) =>
+    credentials
+      .command(name)
+      .description(description)
+      .helpOption('-h, --help', 'print this help')
+      .option('-c, --config <file>', 'the config file, whose `credentials.file` is meant', nonEmpty)
+      .option('--file <file>', 'this file of credentials instead', nonEmpty)
+  onCredentials('add', 'add a user, or give it another password; the password is the first line of standard input')
+    .argument('<user>', 'letters, digits and `._@+-`')
+    .option('--print', 'print the line and change no file')
+    .action(async (user: string, options: CredentialsOptions) => {
+      const { addCredentials } = await import('./credentials.ts')
+      settle(await addCredentials(user, options, io))
+    })
+  onCredentials('remove', 'remove a user; its open tunnels are closed when the gateway has read the file')
+    .argument('<user>', 'as it stands in the file')
+    .action(async (user: string, options: CredentialsOptions) => {
+      const { removeCredentials } = await import('./credentials.ts')
+      settle(await removeCredentials(user, options, io))
+    })
+  onCredentials('list', 'list the users').action(async (options: CredentialsOptions) => {
+    const { listCredentials } = await import('./credentials.ts')
+    settle(await listCredentials(options, io))
+  })
   const catalogue = command('editions', 'list the editions of the documented allowlist', EXAMPLES.editions)
     .option('--json', 'print JSON')
     .action(async (options: EditionsOptions) => settle(await editions(options, io)))
@@ -221,6 +291,7 @@ const EXAMPLES = {
     ['sallyport explain files.pythonhosted.org:443', ''],
     ['sallyport explain --method POST http://example.com/upload', 'plain HTTP shows path and method'],
     ['sallyport explain --client 10.0.0.7 --json pypi.org', ''],
+    ['sallyport explain --group training pypi.org', 'by the policy of a client group'],
   ],
   entries: [
     ['sallyport entries | less -S', ''],
@@ -266,9 +337,25 @@ const EXAMPLES = {
     ['sallyport doctor --config gateway.yaml', 'on the gateway itself, before clients ask'],
     ['sallyport doctor --config gateway.yaml --only --host your-storage.blob.core.windows.net', ''],
   ],
+  credentials: [
+    ['openssl rand -base64 24 | tee alice.password | sallyport credentials add --config gateway.yaml alice', ''],
+    ['sallyport credentials add --file users.txt alice < alice.password', ''],
+    ['sallyport credentials remove --config gateway.yaml alice', ''],
+  ],
+  subnet: [
+    ['sallyport subnet --config gateway.yaml | less', 'what would be applied'],
+    ['sallyport subnet --config gateway.yaml --apply --watch', 'as root, on the gateway'],
+    ['sallyport subnet --config gateway.yaml --check', 'is everything in place?'],
+    ['sallyport subnet --config gateway.yaml --azure bicep > subnet.bicep', ''],
+  ],
   ca: [
     ['sallyport ca init --config gateway.yaml', ''],
     ['sallyport ca show --config gateway.yaml --pem > ca.pem', 'for clients to install'],
+  ],
+  routes: [
+    ['sallyport routes --config gateway.yaml --compute public-ip', ''],
+    ['sallyport routes --config gateway.yaml --addresses --format terraform > routes.tf', ''],
+    ['sallyport routes --config gateway.yaml --diff ServiceTags_Public_20260713.json ServiceTags_Public_20260720.json', ''],
   ],
   health: [['sallyport health --config /etc/sallyport/gateway.yaml', 'as a container health check']],
 } as const satisfies Record<string, readonly Example[]>

@@ -80,8 +80,8 @@ async function loadSettings(source: ConfigSource, log: Logger, reads?: FileReads
   return ok(settingsOf(loaded.value))
 }
 
-function settingsOf({ config, compiled, inspection, adminToken, auditKey }: LoadedConfig): Settings {
-  return { config, policy: compiled.policy, inspection, adminToken, auditKey }
+function settingsOf({ config, compiled, inspection, access, hooks, upstream, adminToken, auditKey }: LoadedConfig): Settings {
+  return { config, policy: compiled.policy, inspection, access, hooks, upstream, adminToken, auditKey }
 }
 
 function warn(log: Logger, { warnings }: LoadedConfig): void {

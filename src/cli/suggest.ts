@@ -50,7 +50,8 @@ export async function suggest(
     }
     reportUnread(log, read.value, io)
   }
-  const sources = { config: loaded.value.config, ...(await readCatalogue()), digest }
+  const { config, tags } = loaded.value
+  const sources = { config, ...(await readCatalogue()), tags, digest }
   const shared = new SharedSuffixes(await readSharedServices())
   const suggestion = suggestChanges(found.list(), { sources, shared, minCount })
   const findings: Findings = {

@@ -3,7 +3,7 @@ import { z } from './schema.ts'
 export const AUDIT_EVENTS = ['allow', 'deny', 'would_deny', 'error'] as const
 export type AuditVerdict = (typeof AUDIT_EVENTS)[number]
 
-export const REQUEST_KINDS = ['connect', 'forward', 'websocket', 'inspected', 'transparent'] as const
+export const REQUEST_KINDS = ['connect', 'forward', 'websocket', 'inspected', 'transparent', 'packet'] as const
 export type RequestKind = (typeof REQUEST_KINDS)[number]
 
 /** How a tunnel came to its end after bytes flowed. */
@@ -21,11 +21,16 @@ export const auditEventSchema = z.strictObject({
   event: z
     .enum(AUDIT_EVENTS)
     .describe('`would_deny` was let through by report mode; `error` is a failure of the origin or the gateway'),
-  kind: z.enum(REQUEST_KINDS).describe('how the request reached the gateway'),
+  kind: z
+    .enum(REQUEST_KINDS)
+    .describe('how the request reached the gateway; `packet` are packets that no listener carries, some at once'),
   listener: z.string().describe('key of the listener in `listen`'),
   client: text('address of the client, or its pseudonym (`hmac:` and 16 hexadecimal digits); see `audit.clients`'),
   clientPort: number('port of the client; only with `audit.clients: keep`'),
   group: text('client group'),
+  user: text(
+    'who the client proved to be: a user of `credentials.file`, or the name in its certificate that counted; see `audit.clients`',
+  ),
   method: text('HTTP method, where it is visible'),
   host: text('host asked for, canonical'),
   port: number('port asked for'),
@@ -33,10 +38,13 @@ export const auditEventSchema = z.strictObject({
   sni: text('server name in the TLS opening'),
   entry: text('id of the entry that decided'),
   feature: text('feature of that entry'),
+  hook: text('hook that refused it, let it through or failed'),
   reason: text('reason code of a refusal or failure'),
   hint: text('what would allow it'),
   detail: text('what exactly was wrong'),
   address: text('address and port dialled'),
+  parentProxy: text('parent proxy that it went through, whose `address` that is'),
+  original: text('address and port that the client was connecting to, on a transparent listener'),
   bytesUp: number('bytes sent to the origin'),
   bytesDown: number('bytes received from the origin'),
   durationMs: number('from the head of the request to the end'),

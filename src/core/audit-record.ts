@@ -45,6 +45,8 @@ export function readAuditRecord(value: unknown): AuditRecord {
   const { time, gateway } = line
   if (verdict === undefined || !isShort(time) || !TIME.test(time) || !isShort(gateway)) return FOREIGN
   if (verdict !== 'deny' && verdict !== 'would_deny') return { kind: 'other', verdict }
+  // No rule lets packets out: `subnet.forward` does, and the line itself has the hint.
+  if (line['kind'] === 'packet') return { kind: 'other', verdict }
   const target = readTarget(line['host'], line['port'])
   if (target === 'foreign') return FOREIGN
   const { client, detail } = line

@@ -4,10 +4,16 @@ import { clients } from './config/clients.ts'
 import { destinations } from './config/destinations.ts'
 import { dns } from './config/dns.ts'
 import { count } from './config/fields.ts'
+import { credentials, groups } from './config/groups.ts'
+import { hooks } from './config/hooks.ts'
 import { inspection } from './config/inspection.ts'
 import { limits } from './config/limits.ts'
 import { listen } from './config/listen.ts'
 import { ruleSchema } from './config/rules.ts'
+import { serviceTags } from './config/service-tags.ts'
+import { subnet } from './config/subnet.ts'
+import { transparent } from './config/transparent.ts'
+import { upstream } from './config/upstream.ts'
 import { workspace } from './config/workspace.ts'
 import { MODES } from './policy/enforce.ts'
 import { CLOUDS } from './policy/entry.ts'
@@ -32,15 +38,22 @@ export const configSchema = z.strictObject({
   workspace,
   mode: z.enum(MODES).default('enforce').describe('`report` lets would-be denials through, logged and counted'),
   listen,
+  transparent,
   clients,
+  groups,
+  credentials,
   rules: z.array(ruleSchema).prefault([]).describe('what the operator adds to the documented allowlist, or takes from it'),
   include: z
     .array(z.string().min(1))
     .default([])
     .describe('files with more `rules`, each as in `team-a.yaml` or `rules.d/*.yaml`: teams can keep their own'),
+  serviceTags,
   destinations,
+  upstream,
   dns,
   inspection,
+  hooks,
+  subnet,
   admin,
   reload: z
     .strictObject({

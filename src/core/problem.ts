@@ -17,6 +17,11 @@ export function warning(path: readonly (string | number)[], message: string): Pr
   return { severity: 'warning', path, at: 'value', message }
 }
 
+/** Each once: what is wrong for several reasons is told once. */
+export function distinct(problems: readonly Problem[]): Problem[] {
+  return [...new Map(problems.map((one) => [JSON.stringify([one.path, one.message]), one])).values()]
+}
+
 /** The candidate a mistyped word most likely meant, if one is near enough. */
 export function didYouMean(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined

@@ -1,3 +1,5 @@
+import { everyEntry } from '../core/policy/policy.ts'
+import { worstOf } from '../io/proxy/parents.ts'
 import type { Metrics } from '../io/telemetry/metrics.ts'
 import type { DenialRow } from '../io/telemetry/recent-denials.ts'
 import type { SettingsInForce } from '../settings-in-force.ts'
@@ -17,7 +19,8 @@ export class CrewView {
     this.#merged = new MergedMetrics({
       own,
       deniedHosts: () => settings.generation.config.metrics.deniedHosts,
-      entries: () => new Set(settings.generation.policy.entries.map(({ id }) => id)),
+      entries: () => new Set(everyEntry(settings.generation.policy).map(({ id }) => id)),
+      groups: () => new Set(settings.generation.policy.groups.map(({ name }) => name)),
       nowMs: () => performance.now(),
     })
   }
@@ -58,6 +61,7 @@ export class CrewView {
     return {
       tunnels: sum(loads.map(({ tunnels }) => tunnels)),
       auditBytesWaiting: sum(loads.map(({ auditBytesWaiting }) => auditBytesWaiting)),
+      parents: worstOf(loads.flatMap(({ parents }) => parents)),
       workers: this.#crew.workers.map((worker) => ({
         worker: worker.id,
         pid: worker.pid,

@@ -1,6 +1,6 @@
 import cluster, { type Worker as ClusterWorker } from 'node:cluster'
 import { fileURLToPath } from 'node:url'
-import type { ListenAddress } from '../core/listen-address.ts'
+import type { ClientAddresses } from '../core/config/listen.ts'
 import { type WorkLeft, wait } from '../ending.ts'
 import type { RelayKind } from '../io/relay/relay.ts'
 import type { Logger } from '../io/telemetry/log.ts'
@@ -30,7 +30,7 @@ export interface CrewOptions {
   /** Resolves when a worker may be started: not in the middle of a reload. */
   readonly untilQuiet: () => Promise<unknown>
   readonly onMessage: (worker: WorkerHandle, message: FromWorker) => void
-  readonly onServing: (proxy: ListenAddress, relay: RelayKind) => void
+  readonly onServing: (bound: ClientAddresses, relay: RelayKind) => void
   readonly onEnded: (worker: WorkerHandle) => void
   readonly onRestart: () => void
   readonly onTornLine: () => void
@@ -131,7 +131,7 @@ export class Crew {
     switch (message.kind) {
       case 'serving':
         worker.isServing = true
-        this.#options.onServing(message.proxy, message.relay)
+        this.#options.onServing(message.bound, message.relay)
         if (this.serving.length === this.#options.count) this.#starting?.serving()
         return
       case 'start_failed':

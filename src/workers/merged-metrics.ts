@@ -14,6 +14,8 @@ export interface MergedMetricsOptions {
   readonly deniedHosts: () => number
   /** Ids of the entries in force. */
   readonly entries: () => ReadonlySet<string>
+  /** Names of the client groups in force. */
+  readonly groups?: () => ReadonlySet<string>
   readonly nowMs: () => number
 }
 
@@ -100,6 +102,10 @@ export class MergedMetrics {
   #bounded(reading: MetricReading): MetricReading {
     if (reading.name === DENIALS)
       return relabelled(reading, 'host', (host) => (host === '' || this.#hosts.has(host) ? host : OTHER_HOST))
+    if (reading.name === 'sallyport_group_requests_total') {
+      const groups = this.#options.groups?.() ?? new Set<string>()
+      return relabelled(reading, 'group', (group) => (group === '' || groups.has(group) ? group : REMOVED_ENTRY))
+    }
     if (!reading.name.startsWith('sallyport_entry_')) return reading
     const entries = this.#options.entries()
     return relabelled(reading, 'entry', (entry) => (entries.has(entry) ? entry : REMOVED_ENTRY))

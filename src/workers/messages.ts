@@ -1,6 +1,8 @@
+import type { ClientAddresses } from '../core/config/listen.ts'
 import type { ListenAddress } from '../core/listen-address.ts'
 import type { Share } from '../core/shares/share.ts'
 import type { RecordedReads } from '../io/file-reads.ts'
+import type { ParentStatus } from '../io/proxy/parents.ts'
 import type { TunnelRow } from '../io/proxy/tunnels.ts'
 import type { RelayKind } from '../io/relay/relay.ts'
 import type { MetricReading } from '../io/telemetry/metrics.ts'
@@ -42,8 +44,8 @@ export type ToWorker =
       readonly worker: number
       readonly generation: GenerationFiles
       readonly identity: GatewayIdentity
-      /** Where the proxy listens, for as long as the gateway runs. */
-      readonly listen: ListenAddress
+      /** Where the listeners for clients are, for as long as the gateway runs. */
+      readonly listen: ClientAddresses
       /** How many there are. */
       readonly workers: number
       /** Client connections to begin with. */
@@ -98,12 +100,13 @@ export interface WorkerLoad {
   readonly tunnels: number
   readonly connections: number
   readonly auditBytesWaiting: number
+  readonly parents: readonly ParentStatus[]
 }
 
 export type FromWorker =
   /** It listens to the primary. What is sent before that Node's cluster module takes for itself and drops. */
   | { readonly kind: 'hello' }
-  | { readonly kind: 'serving'; readonly proxy: ListenAddress; readonly relay: RelayKind }
+  | { readonly kind: 'serving'; readonly bound: ClientAddresses; readonly relay: RelayKind }
   | { readonly kind: 'start_failed'; readonly message: string }
   | { readonly kind: 'prepared'; readonly number: number }
   | { readonly kind: 'unprepared'; readonly number: number; readonly problem: string }

@@ -1,13 +1,17 @@
 import { randomBytes } from 'node:crypto'
-import type { ListenAddress } from '../core/listen-address.ts'
+import { hostname } from 'node:os'
+import { type ClientAddresses, clientAddresses } from '../core/config/listen.ts'
+import { limitsOf } from '../core/policy/compile-groups.ts'
 import { Ending } from '../ending.ts'
 import { type BoundAddresses, newVia, type RunningGateway, shownListeners } from '../gateway.ts'
 import { createAdminService } from '../io/admin/admin-service.ts'
 import type { HttpService } from '../io/admin/http-service.ts'
 import { createMetricsService, type Readiness } from '../io/admin/metrics-service.ts'
 import type { RelayKind } from '../io/relay/relay.ts'
+import { DroppedPackets } from '../io/subnet/dropped-packets.ts'
 import { AuditLog } from '../io/telemetry/audit-log.ts'
 import { auditTrouble, countAuditLoss, reportAuditError, reportAuditWritable } from '../io/telemetry/audit-trouble.ts'
+import { ClientNames } from '../io/telemetry/client-names.ts'
 import type { Logger } from '../io/telemetry/log.ts'
 import { Metrics } from '../io/telemetry/metrics.ts'
 import { StallWatch } from '../io/telemetry/stall-watch.ts'
@@ -53,14 +57,15 @@ export class Primary implements RunningGateway {
   readonly #view: CrewView
   readonly #services: { readonly metrics: HttpService; readonly admin: HttpService }
   readonly #ending: Ending
+  readonly #dropped: DroppedPackets
   readonly #stalls: StallWatch
   readonly #startedAt = new Date()
   readonly #via = newVia()
   readonly #pseudonymKey = randomBytes(32).toString('hex')
   #bound: BoundAddresses | undefined
   /** Where workers are to listen, and where that is. */
-  #listen: ListenAddress
-  #proxy: ListenAddress | undefined
+  #listen: ClientAddresses
+  #clients: ClientAddresses | undefined
   /** What moves the bytes of tunnels in the worker that started last. */
   #relay: RelayKind | undefined
   #reloading: Promise<ReloadReport> | undefined
@@ -75,7 +80,7 @@ export class Primary implements RunningGateway {
     const metrics = this.#metrics
     metrics.countLogLosses(logDropped)
     this.#settings = new SettingsInForce(settings, metrics, log)
-    this.#listen = settings.config.listen.proxy
+    this.#listen = clientAddresses(settings.config.listen)
     const config = () => this.#settings.generation.config
     this.#audit = new AuditLog({
       ...this.#auditSettings(config().audit, workers),
@@ -89,7 +94,7 @@ export class Primary implements RunningGateway {
     })
     this.#intake = new AuditIntake(this.#audit, config().audit.bufferBytes / 2)
     this.#desk = new ShareDesk({
-      limits: () => config().limits,
+      limits: (client = '') => limitsOf(config(), client),
       workers,
       send: (id, message) => this.#crew.workers.find((worker) => worker.id === id)?.send(message),
       nowMs: () => performance.now(),
@@ -101,8 +106,8 @@ export class Primary implements RunningGateway {
       introduction: (worker) => this.#introduction(worker),
       untilQuiet: async () => this.#reloading,
       onMessage: (worker, message) => this.#onMessage(worker, message),
-      onServing: (proxy, relay) => {
-        this.#proxy = proxy
+      onServing: (bound, relay) => {
+        this.#clients = bound
         this.#relay = relay
       },
       onEnded: (worker) => this.#onEnded(worker),
@@ -111,6 +116,17 @@ export class Primary implements RunningGateway {
     })
     this.#stalls = new StallWatch({ limitMs: () => config().limits.eventLoopStallMs, metrics, log })
     this.#view = new CrewView(this.#crew, metrics, this.#settings)
+    const clients = new ClientNames(this.#clientPrivacy())
+    this.#dropped = new DroppedPackets({
+      metrics,
+      config,
+      policyHash: () => this.#settings.generation.policy.hash,
+      gateway: hostname(),
+      write: (event) => {
+        clients.configure(this.#clientPrivacy())
+        this.#audit.write(clients.applied(event))
+      },
+    })
     this.#ending = new Ending({
       limits: () => config().limits,
       log,
@@ -140,13 +156,14 @@ export class Primary implements RunningGateway {
       await this.#audit.open()
       const metrics = await this.#services.metrics.start(listen.metrics)
       const admin = await this.#services.admin.start(listen.admin)
-      this.#bound = { metrics, admin, proxy: listen.proxy }
+      this.#bound = { ...this.#listen, metrics, admin }
       await this.#crew.start()
-      this.#bound = { metrics, admin, proxy: this.#proxy ?? listen.proxy }
+      this.#bound = { ...(this.#clients ?? this.#listen), metrics, admin }
       this.#asking = setInterval(() => {
         this.#desk.look()
         void this.#view.look()
       }, ASK_MS)
+      this.#dropped.start()
       this.#stalls.start()
       this.#ending.begin()
       return this.#bound
@@ -218,6 +235,7 @@ export class Primary implements RunningGateway {
 
   async #close(): Promise<void> {
     clearInterval(this.#asking)
+    this.#dropped.stop()
     this.#stalls.stop()
     // What still comes is taken even while the log stands still: it counts what it cannot write.
     this.#intake.finish()
@@ -242,7 +260,7 @@ export class Primary implements RunningGateway {
 
   /** What `/api/v1/status` says. */
   async status(): Promise<Record<string, unknown>> {
-    const { tunnels, auditBytesWaiting, workers } = await this.#view.load()
+    const { tunnels, auditBytesWaiting, parents, workers } = await this.#view.load()
     return {
       ...this.#settings.status(),
       relay: this.#relay,
@@ -251,6 +269,7 @@ export class Primary implements RunningGateway {
       listeners: shownListeners(this.#bound),
       tunnels: { open: tunnels, limit: this.#settings.generation.config.limits.tunnels },
       auditBytesWaiting: this.#audit.waitingBytes + auditBytesWaiting,
+      parents,
       workers,
     }
   }
@@ -273,7 +292,7 @@ export class Primary implements RunningGateway {
     this.#desk.forget(worker.id)
     this.#view.forget(worker.id)
     // With the last worker Node closes the socket: the next one binds the port that clients know, also where any was taken.
-    if (this.#crew.workers.length === 0) this.#listen = this.#proxy ?? this.#listen
+    if (this.#crew.workers.length === 0) this.#listen = this.#clients ?? this.#listen
   }
 
   #introduction(worker: number): ToWorker {
@@ -288,6 +307,12 @@ export class Primary implements RunningGateway {
       audit: this.#auditOfWorker(),
       isLogWritable: this.#audit.isWritable,
     }
+  }
+
+  /** As the workers have it: one client has one pseudonym in all of the log. */
+  #clientPrivacy() {
+    const { config, auditKey = this.#pseudonymKey } = this.#settings.settings
+    return { shown: config.audit.clients, key: auditKey }
   }
 
   #identity(): GatewayIdentity {

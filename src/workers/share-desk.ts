@@ -12,7 +12,8 @@ const MAX_CLIENTS = 10_000
 const RECALL_MS = 500
 
 export interface ShareDeskOptions {
-  readonly limits: () => Limits
+  /** @param client of a share; none where the limit is the gateway's */
+  readonly limits: (client?: string) => Limits
   /** How many workers share. */
   readonly workers: number
   readonly send: (worker: number, message: ToWorker) => void
@@ -39,8 +40,11 @@ export class ShareDesk {
 
   constructor(options: ShareDeskOptions) {
     this.#options = options
-    this.#places = new PlaceLedger((share) => limitOf(options.limits(), share))
-    this.#rates = new RateLedger(() => options.limits().requestsPerSecondPerClient, new LRUCache({ max: MAX_CLIENTS }))
+    this.#places = new PlaceLedger((share) => limitOf(options.limits(share.client), share))
+    this.#rates = new RateLedger(
+      (client) => options.limits(client).requestsPerSecondPerClient,
+      new LRUCache({ max: MAX_CLIENTS }),
+    )
   }
 
   /** The client connections that a worker begins with: an equal part, or what is left of it. */

@@ -57,6 +57,7 @@ class Worker {
       case 'abandon':
         return this.#inTurn(() => {
           this.#prepared = undefined
+          this.#serving?.settings.abandonHooks()
         })
       case 'refuse_new':
         return this.#refuseNew()
@@ -85,11 +86,13 @@ class Worker {
       const loaded = await load(start.generation, start.identity)
       if (!loaded.ok) throw new Error(loaded.error)
       const serving = assemble(start, loaded.value, log)
+      const problem = await serving.settings.startHooks()
+      if (problem !== undefined) throw new Error(problem)
       serving.metrics.countLogLosses(dropped)
-      const proxy = await serving.gate.start(start.listen)
+      const bound = await serving.gate.start(start.listen)
       this.#serving = serving
       setInterval(() => this.#giveBackIdle(), GIVE_BACK_MS).unref()
-      send({ kind: 'serving', proxy, relay: serving.gate.relay })
+      send({ kind: 'serving', bound, relay: serving.gate.relay })
     } catch (error) {
       send({ kind: 'start_failed', message: error instanceof Error ? error.message : String(error) })
     }
@@ -101,6 +104,8 @@ class Worker {
     if (this.#serving === undefined) return
     const loaded = await load(generation, this.#serving.identity)
     if (!loaded.ok) return send({ kind: 'unprepared', number, problem: loaded.error })
+    const problem = await this.#serving.settings.prepareHooks(loaded.value)
+    if (problem !== undefined) return send({ kind: 'unprepared', number, problem })
     this.#prepared = { number, settings: loaded.value }
     send({ kind: 'prepared', number })
   }
@@ -128,8 +133,9 @@ class Worker {
     if (this.#ending) return
     this.#ending = true
     if (this.#serving === undefined) return process.exit(0)
-    const { gate, audit, metrics } = this.#serving
+    const { gate, audit, metrics, settings } = this.#serving
     await gate.close()
+    await settings.closeHooks()
     await audit.close()
     const ended: FromWorker = { kind: 'ended', metrics: readingsOfWorker(await metrics.read()) }
     process.send?.(ended, undefined, {}, () => process.exit(0))
@@ -198,11 +204,11 @@ async function load({ file, reads, policyHash }: GenerationFiles, identity: Gate
   try {
     const loaded = await loadConfig(file, replayReads(reads))
     if (!loaded.ok) return err(`what the primary could load does not load here: ${loaded.error[0]?.message}`)
-    const { config, compiled, inspection, auditKey = identity.pseudonymKey } = loaded.value
+    const { config, compiled, inspection, access, hooks, upstream, auditKey = identity.pseudonymKey } = loaded.value
     const { hash } = compiled.policy
     if (hash !== policyHash)
       return err(`the policy is ${hash} here and ${policyHash} in the primary: the package was changed; restart the gateway`)
-    return ok({ config, policy: compiled.policy, inspection, auditKey })
+    return ok({ config, policy: compiled.policy, inspection, access, hooks, upstream, auditKey })
   } catch (error) {
     return err(error instanceof Error ? error.message : String(error))
   }
@@ -211,7 +217,12 @@ async function load({ file, reads, policyHash }: GenerationFiles, identity: Gate
 async function answerTo({ metrics, gate, audit }: Serving, question: Question): Promise<Answers[Question['what']]> {
   switch (question.what) {
     case 'metrics': {
-      const load = { tunnels: gate.tunnelsOpen, connections: gate.connections, auditBytesWaiting: audit.waitingBytes }
+      const load = {
+        tunnels: gate.tunnelsOpen,
+        connections: gate.connections,
+        auditBytesWaiting: audit.waitingBytes,
+        parents: gate.parents,
+      }
       return { metrics: readingsOfWorker(await metrics.read()), load }
     }
     case 'denials':

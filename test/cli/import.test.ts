@@ -54,7 +54,9 @@ describe('sallyport init', () => {
   it('prints a config that check takes, from what Azure says of a workspace', async () => {
     const { code, stdout } = await sallyport(['init', '--workspace', write(JSON.stringify(WORKSPACE), 'ws.json')])
     expect(code).toBe(0)
-    expect(stdout).toContain('  regions: [eastus2]\n  storageAccounts: [mystore]\n  containerRegistries: [myregistry]\n')
+    expect(stdout).toContain(
+      '  regions: [eastus2]\n  storageAccounts: [mystore]\n  containerRegistries: [myregistry]\n  keyVaults: [myvault]\n',
+    )
     expect(stdout).toContain('privateEndpoints: []')
     const config = write(stdout, 'made.yaml')
     expect((await sallyport(['check', '-c', config])).code).toBe(0)

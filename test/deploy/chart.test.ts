@@ -121,6 +121,50 @@ describe('what each set is for', () => {
     expect(kinds(manifests)).not.toContain('ServiceMonitor')
   })
 
+  itWithHelm('gateways that are a next hop are in the network of their nodes, with the rules beside them', (helm) => {
+    const manifests = rendered(helm, named('subnet mode on a node pool'))
+    const pod = podOf(manifests)
+    expect(pod).toMatchObject({ hostNetwork: true, dnsPolicy: 'Default', nodeSelector: { agentpool: 'egress' } })
+    expect(only(manifests, 'Deployment').spec.strategy.rollingUpdate).toEqual({ maxSurge: 0, maxUnavailable: 1 })
+    const [gateway, rules] = pod.containers
+    const [first] = pod.initContainers
+    const ports = gateway.ports.map(({ name, containerPort }: { name: string; containerPort: number }) => [name, containerPort])
+    expect(ports).toEqual([
+      ['proxy', 3128],
+      ['metrics', 9464],
+      ['http', 3080],
+      ['tcp', 3333],
+      ['tls', 3443],
+    ])
+    expect(first.args).toEqual(['subnet', '--config', '/etc/sallyport/gateway.yaml', '--apply', '--no-resolve'])
+    expect(rules.args).toEqual(['subnet', '--config', '/etc/sallyport/gateway.yaml', '--apply', '--watch'])
+    for (const one of [first, rules]) {
+      expect(one.image).toBe('registry.example/sallyport-rules:1')
+      expect(one.securityContext).toEqual({
+        runAsUser: 0,
+        runAsNonRoot: false,
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        privileged: false,
+        capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] },
+      })
+      // The report goes where the gateway reads it.
+      const state = (container: { volumeMounts: { name: string }[] }) =>
+        container.volumeMounts.find(({ name }) => name === 'state')
+      expect(state(one)).toEqual(state(gateway))
+    }
+    expect(only(manifests, 'Service', 'sallyport').metadata['annotations']).toMatchObject({
+      'service.beta.kubernetes.io/azure-load-balancer-enable-high-availability-ports': 'true',
+    })
+  })
+
+  itWithHelm('a NetworkPolicy that would not apply is not made, and the notes say so', (helm) => {
+    expect(kinds(rendered(helm, named('subnet mode on a node pool')))).not.toContain('NetworkPolicy')
+    expect(kinds(rendered(helm, MINIMAL.values))).toContain('NetworkPolicy')
+    expect(helm.notes(named('subnet mode on a node pool'))).toMatch(/A NetworkPolicy does not apply there and none was made/)
+    expect(helm.notes(MINIMAL.values)).not.toContain('NetworkPolicy does not apply')
+  })
+
   itWithHelm('every cloud gets its own list', (helm) => {
     for (const cloud of ['public', 'government', 'china']) {
       expect(parse(gatewayConfig(rendered(helm, named(`the ${cloud} cloud`)))).cloud).toBe(cloud)

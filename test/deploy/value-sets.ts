@@ -8,6 +8,8 @@ export interface ValueSet {
 
 const image = { repository: 'registry.example/sallyport' }
 const clients = { allow: ['10.0.0.0/24'] }
+const transparent = { tls: '0.0.0.0:3443' }
+const subnet = { ranges: ['10.0.0.0/24'], others: 'leave' }
 
 export const MINIMAL: ValueSet = { name: 'the two required values', values: { image, config: { clients } } }
 
@@ -105,6 +107,24 @@ export const VALUE_SETS: readonly ValueSet[] = [
       extraVolumeMounts: [{ name: 'roots', mountPath: '/etc/roots' }],
     },
   },
+  {
+    name: 'subnet mode on a node pool',
+    values: {
+      image,
+      config: {
+        clients,
+        listen: { transparent: { tls: '0.0.0.0:3443', http: '0.0.0.0:3080', tcp: { address: '0.0.0.0:3333' } } },
+        subnet: {
+          ranges: ['10.0.0.0/24'],
+          others: 'leave',
+          forward: [{ name: 'instances', proto: 'udp', ports: [5831], addresses: ['13.66.0.0/17'] }],
+        },
+      },
+      transparent: { enabled: true, image: 'registry.example/sallyport-rules:1' },
+      service: { staticAddress: '10.0.9.4' },
+      nodeSelector: { agentpool: 'egress' },
+    },
+  },
   { name: 'rolled pods instead of hot reload', values: { image, config: { clients }, configReload: 'restart' } },
 ]
 
@@ -169,4 +189,28 @@ export const BAD_VALUE_SETS: readonly (ValueSet & { readonly says: RegExp })[] =
     says: /prometheus-rule-groups\.json instead/,
   },
   { name: 'root', values: { image, config: { clients }, runAsUser: 0 }, says: /\/runAsUser/ },
+  {
+    name: 'a subnet whose packets never get to a pod',
+    values: { image, config: { clients, subnet: { ranges: ['10.0.0.0/24'] } } },
+    says: /config\.subnet\.ranges does nothing.*Set transparent\.enabled/,
+  },
+  ...(
+    [
+      [{ transparent: { enabled: true } }, /transparent\.image is required/],
+      [{ config: { clients, subnet } }, /config\.listen\.transparent is required/],
+      [{ config: { clients, listen: { transparent } } }, /config\.subnet\.ranges is required/],
+      [{ config: { clients, listen: { transparent }, subnet: { ranges: ['10.0.0.0/24'] } } }, /others has to be `leave`/],
+      [{ nodeSelector: {} }, /nodeSelector is required with transparent\.enabled/],
+    ] as const
+  ).map(([change, says]) => ({
+    name: `subnet mode without what it needs: ${says.source}`,
+    values: {
+      image,
+      config: { clients, listen: { transparent }, subnet },
+      transparent: { enabled: true, image: 'registry.example/sallyport-rules:1' },
+      nodeSelector: { agentpool: 'egress' },
+      ...change,
+    },
+    says,
+  })),
 ]

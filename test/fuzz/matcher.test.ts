@@ -54,10 +54,12 @@ function policyOf(drawn: readonly (typeof entry extends fc.Arbitrary<infer T> ? 
     hash: '',
     entries,
     tree: treeOf(entries),
+    upstream: [],
     pins: new Map(),
     privateRanges: CidrSet.of([]),
     unlisted: new HostTree(),
     known: new HostTree(),
+    groups: [],
   }
 }
 

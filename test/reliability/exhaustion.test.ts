@@ -43,11 +43,19 @@ for (const relay of ['auto', 'portable']) {
         () => (crowd.filter((client) => client.closed || client.text !== '').length > 30 ? true : undefined),
         'answers',
       )
-      const before = busyMs(pid)
-      const started = performance.now()
-      await waitFor(() => (performance.now() - started > 1_500 ? true : undefined), 'a while at the limit')
-      const share = (busyMs(pid) - before) / (performance.now() - started)
-      expect(share, 'share of a core in use at the limit').toBeLessThan(0.5)
+      // It has the crowd to answer first; a spin would never come to rest.
+      let window = { at: performance.now(), busy: busyMs(pid) }
+      await waitFor(
+        () => {
+          const passed = performance.now() - window.at
+          if (passed < 1_000) return undefined
+          const share = (busyMs(pid) - window.busy) / passed
+          window = { at: performance.now(), busy: busyMs(pid) }
+          return share < 0.5 ? true : undefined
+        },
+        'a second at the limit with less than half of a core in use',
+        20_000,
+      )
       expect(gateway.stderr.length, 'bytes of process log').toBeLessThan(200_000)
       first.send('goes on')
       await first.until((text) => text.endsWith('goes on'))

@@ -344,6 +344,19 @@ describe('case 21: a request that comes back', () => {
     }
   })
 
+  it('refuses a CONNECT that names this gateway in its `Via`, as a proxy between would send it back', async () => {
+    await attack(lab, 'GET http://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\nConnection: close\r\n\r\n')
+    const via = /Via: 1\.1 (\S+)/.exec(lab.origin.received.map((bytes) => bytes.toString('latin1')).join(''))?.[1]
+    expect(via).toMatch(/^sallyport-/)
+    const withVia = (value: string) => `CONNECT allowed.test:80 HTTP/1.1\r\nHost: allowed.test:80\r\nVia: ${value}\r\n\r\n`
+    const { events } = await expectRefused(lab, withVia(`1.0 squid, 1.1 ${via}, 1.1 other`), 403, 'loop_detected')
+    expect(events[0]).toMatchObject({ host: 'allowed.test', kind: 'connect' })
+    const client = await RawClient.connect(lab.gateway.port)
+    client.send(withVia('1.1 sallyport-of-another, 1.0 squid'))
+    expect(await client.until((text) => text.includes('\r\n\r\n')), 'another gateway is no loop').toMatch(/^HTTP\/1.1 200 /)
+    client.close()
+  })
+
   it('breaks a loop of two gateways by `Via`', async () => {
     // A plain TCP relay between the two, which shows what passes.
     const towards: { port: number } = { port: 0 }

@@ -86,8 +86,8 @@ export async function startGateway(yaml: string, options: { hostsFile?: string }
   }
 }
 
-function settingsOf({ config, compiled, inspection, adminToken, auditKey }: LoadedConfig): Settings {
-  return { config, policy: compiled.policy, inspection, adminToken, auditKey }
+function settingsOf({ config, compiled, inspection, access, hooks, upstream, adminToken, auditKey }: LoadedConfig): Settings {
+  return { config, policy: compiled.policy, inspection, access, hooks, upstream, adminToken, auditKey }
 }
 
 /** Looks again until there is a value; a test that waits in vain says for what. */

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { parse } from 'yaml'
+import { type AzureFacts, regionsSchema, tagFactsSchema } from '../../src/core/azure/facts.ts'
 import { type Config, configSchema } from '../../src/core/config.ts'
 import { type Authority, parseAuthority } from '../../src/core/names/authority.ts'
 import { type Edition, readEdition } from '../../src/core/policy/catalogue.ts'
@@ -32,7 +33,7 @@ export function policyOf(rules: string | readonly unknown[], more: Readonly<Reco
 
 /** The same without a catalogue behind it, and so without hints about one: cheap enough to make thousands. */
 export function policyOfRulesAlone(rules: readonly unknown[]): Policy {
-  const editions = EDITIONS.map((edition) => ({ ...edition, features: {}, hosts: [] }))
+  const editions = EDITIONS.map((edition) => ({ ...edition, features: {}, hosts: [], tags: [] }))
   return unwrap(compilePolicy({ config: configFrom({ rules }), editions, known: [], digest })).policy
 }
 
@@ -60,7 +61,7 @@ export function configFrom(config: unknown): Config {
 
 /** What a policy is compiled from, with the shipped catalogue. */
 export function sourcesFrom(config: unknown): PolicySources {
-  return { config: configFrom(config), editions: EDITIONS, known: KNOWN, digest }
+  return { config: configFrom(config), editions: EDITIONS, known: KNOWN, azure: AZURE, digest }
 }
 
 function compile(config: unknown) {
@@ -78,10 +79,15 @@ function shippedEdition(id: string): Edition {
     .filter(isHostFile)
     .sort()
   const hosts = names.flatMap((name) => shipped(`catalogue/${id}/${name}`))
-  return unwrap(readEdition(shipped(`catalogue/${id}/edition.yaml`), hosts))
+  return unwrap(readEdition(shipped(`catalogue/${id}/edition.yaml`), hosts, shipped(`catalogue/${id}/service-tags.yaml`)))
 }
 
 /** Every edition that is shipped, oldest first. */
 export const EDITIONS: readonly Edition[] = readdirSync(new URL('catalogue/', CONFIG)).sort().map(shippedEdition)
 const KNOWN: readonly KnownDestination[] = knownDestinationsSchema.parse(shipped('hints.yaml'))
+/** Azure's regions, and what is known of its service tags. */
+export const AZURE: AzureFacts = {
+  regions: regionsSchema.parse(shipped('azure/regions.yaml')),
+  tags: tagFactsSchema.parse(shipped('azure/service-tags.yaml')),
+}
 const ALL_OFF = Object.fromEntries(EDITIONS.flatMap(({ features }) => Object.keys(features)).map((name) => [name, false]))

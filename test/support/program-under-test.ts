@@ -27,6 +27,8 @@ export interface StartOptions {
   readonly prepare?: (folder: string) => void
   /** A program and its arguments that run this one: `['prlimit', '--nofile=64']`. */
   readonly under?: readonly string[]
+  /** The same, where its listeners can be reached only in the same way; signals must reach the program. */
+  readonly within?: readonly string[]
   /** Whether the process log is read. */
   readonly stderr?: 'read' | 'stalled'
 }
@@ -61,14 +63,20 @@ export class ProgramUnderTest {
   #stderr = ''
   #ended: Ended | undefined
   readonly #ports = new Map<string, number>()
+  readonly #within: readonly string[]
 
-  constructor(yaml: string, { stdout = 'read', stderr = 'read', main = MAIN, env = {}, prepare, under = [] }: StartOptions = {}) {
+  constructor(
+    yaml: string,
+    { stdout = 'read', stderr = 'read', main = MAIN, env = {}, prepare, under = [], within = [] }: StartOptions = {},
+  ) {
     if (!existsSync(main)) throw new Error(`${main} is not there: run \`npm run build\` first`)
     this.folder = mkdtempSync(join(tmpdir(), 'sallyport-e2e-'))
     this.configFile = join(this.folder, 'gateway.yaml')
     writeFileSync(this.configFile, `${/^listen:/m.test(yaml) ? '' : FREE_PORTS}${yaml}`)
     prepare?.(this.folder)
-    const [program = process.execPath, ...args] = [...under, process.execPath, main, 'serve', '--config', this.configFile]
+    this.#within = within
+    const words = [...within, ...under, process.execPath, main, 'serve', '--config', this.configFile]
+    const [program = process.execPath, ...args] = words
     const child = spawn(program, args, {
       cwd: this.folder,
       env: bareEnvironment(env),
@@ -159,8 +167,13 @@ export class ProgramUnderTest {
   }
 
   /** What a listener answers to a GET. */
-  ask(listener: 'metrics' | 'admin', path: string): Promise<Response> {
-    return fetch(`http://127.0.0.1:${this.port(listener)}${path}`)
+  async ask(listener: 'metrics' | 'admin', path: string): Promise<Response> {
+    const url = `http://127.0.0.1:${this.port(listener)}${path}`
+    const [first, ...words] = this.#within
+    if (first === undefined) return fetch(url)
+    const { code, stdout, stderr } = await run(first, [...words, 'curl', '--silent', '--show-error', url])
+    if (code !== 0) throw new Error(stderr)
+    return new Response(stdout)
   }
 
   /** The value of a metric line, as in `sallyport_tunnels_open` or `name{label="value"}`; 0 where there is none. */

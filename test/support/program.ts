@@ -8,7 +8,13 @@ const DEBIAN_PACKAGES: Readonly<Record<string, string>> = {
   certutil: 'libnss3-tools',
   'dpkg-deb': 'dpkg',
   'gnutls-cli': 'gnutls-bin',
+  ip: 'iproute2',
+  nft: 'nftables',
+  nsenter: 'util-linux',
   pip3: 'python3-pip',
+  setpriv: 'util-linux',
+  'systemd-analyze': 'systemd',
+  unshare: 'util-linux',
 }
 
 /**

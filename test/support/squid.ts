@@ -8,14 +8,17 @@ import { freePort } from './free-port.ts'
 export interface SquidUnderTest {
   /** Sends bytes and tells the status of the answer; 0 where there is none. */
   readonly ask: (bytes: string) => Promise<number>
+  readonly port: number
   readonly stop: () => Promise<void>
 }
 
 /**
  * A real Squid with the given access rules. Whatever it allows goes to a parent in this process, which answers 200: nothing is ever
  * dialled. Names have the addresses of `hosts`.
+ *
+ * @param next port of another proxy of this host that takes that parent's place
  */
-export async function startSquid(rules: string, hosts: Readonly<Record<string, string>>): Promise<SquidUnderTest> {
+export async function startSquid(rules: string, hosts: Readonly<Record<string, string>>, next?: number): Promise<SquidUnderTest> {
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-squid-'))
   // It gives up root for a user of its own, who has to write its log here.
   chmodSync(folder, 0o777)
@@ -43,7 +46,7 @@ export async function startSquid(rules: string, hosts: Readonly<Record<string, s
     'dns_nameservers 127.0.0.1',
     'dns_timeout 1 second',
     'never_direct allow all',
-    `cache_peer 127.0.0.1 parent ${parent.port} 0 no-query no-digest no-netdb-exchange default`,
+    `cache_peer 127.0.0.1 parent ${next ?? parent.port} 0 no-query no-digest no-netdb-exchange default`,
     `include ${folder}/rules.conf`,
   ]
   const config = join(folder, 'squid.conf')
@@ -68,7 +71,7 @@ export async function startSquid(rules: string, hosts: Readonly<Record<string, s
     await stop()
     throw new Error(`squid did not start: ${String(error)}\n${told}`)
   }
-  return { ask: (bytes) => statusOf(port, bytes), stop }
+  return { ask: (bytes) => statusOf(port, bytes), port, stop }
 }
 
 function readOr(file: string): string {

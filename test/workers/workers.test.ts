@@ -60,13 +60,17 @@ describe('two workers', () => {
     await Promise.all(Array.from({ length: 60 }, (_, index) => get(crew.port, index % 3 === 0 ? 'denied.test' : 'web.test')))
     await crew.program.audit({}, before + 60)
     const count = (condition: (event: AuditEvent) => boolean) => crew.program.events().filter(condition).length
-    const page = await (await crew.program.ask('metrics', '/metrics')).text()
-    const sum = (name: string) =>
+    const sumOn = (page: string, name: string) =>
       page
         .split('\n')
         .filter((line) => line.startsWith(name))
         .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(' '))), 0)
-    expect(sum('sallyport_requests_total{')).toBe(crew.program.events().length)
+    // Lines of what came before may still be on their way.
+    const page = await waitFor(async () => {
+      const text = await (await crew.program.ask('metrics', '/metrics')).text()
+      return sumOn(text, 'sallyport_requests_total{') === crew.program.events().length ? text : undefined
+    }, 'as many requests counted as have their line')
+    const sum = (name: string) => sumOn(page, name)
     expect(sum('sallyport_denials_total{')).toBe(count(({ event }) => event === 'deny'))
     expect(sum('sallyport_entry_hits_total{entry="rule/web"')).toBe(count(({ entry }) => entry === 'rule/web'))
     expect(sum('sallyport_setup_duration_seconds_count ')).toBe(count(({ kind }) => kind === 'connect'))

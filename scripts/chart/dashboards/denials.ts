@@ -20,9 +20,11 @@ export function denialsDashboard(reasons: Readonly<Record<string, ReasonSpec>>):
       .description('Only for the last row; Prometheus knows everything else')
       .type('loki'),
   )
-  for (const panel of [...counts(), ...rates(), ...hosts()]) board.withPanel(panel)
+  for (const panel of [...counts(), ...rates(), passwords(), ...hosts()]) board.withPanel(panel)
   board.withRow(row('What each reason means')).withPanel(meanings(reasons))
   board.withRow(row('Denial lines from the audit log (needs Loki)').collapsed(true).withPanel(lines()))
+  board.withRow(row('Packets that no listener carries (subnet mode)'))
+  for (const panel of packets()) board.withPanel(panel)
   return numbered(board.build())
 }
 
@@ -96,6 +98,57 @@ function rates() {
       width: 6,
       stacked: true,
       queries: [{ expr: `sum by (reason) (${perSecond('sallyport_denials_total', WOULD)})`, legend: '{{reason}}' }],
+    }),
+  ]
+}
+
+function passwords() {
+  return graph({
+    title: 'Proxy credentials',
+    description:
+      'Credentials asked for (`missing`) or looked at, by outcome. Many clients ask without first; `wrong` and `limited` that go on are somebody guessing, or a password that was changed.',
+    unit: 'reqps',
+    width: 24,
+    queries: [{ expr: `sum by (outcome) (${perSecond('sallyport_credential_checks_total')})`, legend: '{{outcome}}' }],
+  })
+}
+
+/** Of subnet mode: what came to the gateway and is no connection that a listener takes. */
+function packets() {
+  return [
+    graph({
+      title: 'Packets dropped',
+      description:
+        'Packets of the subnet that no listener carries and no exception of `subnet.forward` lets through, a second. `udp 443` is QUIC, refused at once: clients go on over TCP. The audit lines of kind `packet` name the clients.',
+      unit: 'pps',
+      width: 12,
+      stacked: true,
+      queries: [
+        { expr: `sum by (proto, port) (${perSecond('sallyport_subnet_dropped_packets_total')})`, legend: '{{proto}} {{port}}' },
+      ],
+    }),
+    table({
+      title: 'Packets dropped within the range',
+      description: 'The same, counted. What needs to pass is named in `subnet.forward`; `docs/subnet.md` says how.',
+      unit: 'short',
+      width: 7,
+      columns: { proto: 'Protocol', port: 'Port' },
+      value: 'Packets',
+      queries: [
+        { expr: `sort_desc(sum by (proto, port) (increase(sallyport_subnet_dropped_packets_total{${CHOSEN}}[$__range])) > 0)` },
+      ],
+    }),
+    figure({
+      title: 'Rules of the hosts',
+      description: 'Whether the rules that lead the subnet here are in force on every host, as `sallyport subnet --watch` says.',
+      unit: 'short',
+      width: 5,
+      words: { 0: 'not in force', 1: 'in force' },
+      steps: [
+        [null, 'red'],
+        [1, 'green'],
+      ],
+      queries: [{ expr: `min(sallyport_subnet_rules_in_force{${CHOSEN}} and sallyport_subnet_ranges{${CHOSEN}} > 0)` }],
     }),
   ]
 }

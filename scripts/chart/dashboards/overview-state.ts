@@ -78,7 +78,7 @@ export function saturation() {
     graph({
       title: 'Losses',
       description:
-        'Audit lines that could not be written, lines of the process log that nobody took, workers replaced after a crash, and pauses of the whole process. All belong at 0.',
+        'Audit lines that could not be written, lines of the process log that nobody took, workers and hook processes replaced, events that hooks were not told of, and pauses of the whole process. All belong at 0.',
       unit: 'short',
       width: 12,
       queries: [
@@ -86,7 +86,40 @@ export function saturation() {
         { expr: `sum(increase(sallyport_worker_restarts_total{${CHOSEN}}[$__rate_interval]))`, legend: 'worker restarts' },
         { expr: `sum(increase(sallyport_log_dropped_total{${CHOSEN}}[$__rate_interval]))`, legend: 'log lines dropped' },
         { expr: `sum(increase(sallyport_event_loop_stalls_total{${CHOSEN}}[$__rate_interval]))`, legend: 'event loop stalls' },
-        { expr: `count(sallyport_audit_writable{${CHOSEN}} == 0)`, legend: 'audit logs stuck' },
+        { expr: `sum(1 - sallyport_audit_writable{${CHOSEN}})`, legend: 'audit logs stuck' },
+        {
+          // Without a restart there is no series to add up, and a panel without one looks broken.
+          expr: `sum(increase(sallyport_hook_restarts_total{${CHOSEN}}[$__rate_interval])) or vector(0)`,
+          legend: 'hook restarts',
+        },
+        {
+          expr: `sum(increase(sallyport_hook_notices_dropped_total{${CHOSEN}}[$__rate_interval]))`,
+          legend: 'hook notices dropped',
+        },
+      ],
+    }),
+    graph({
+      title: 'Hook answers',
+      description: 'What hooks said to requests. `failed` is refused with `hook_failed`; `cache` costs next to nothing.',
+      unit: 'ops',
+      width: 12,
+      queries: [
+        { expr: `sum by (verdict, from) (${perSecond('sallyport_hook_answers_total')})`, legend: '{{verdict}} ({{from}})' },
+        { expr: `sum by (failure) (${perSecond('sallyport_hook_failures_total')})`, legend: 'failed: {{failure}}' },
+      ],
+    }),
+    graph({
+      title: 'Hook time',
+      description:
+        'How long hooks take over an answer, 95th percentile, and the processes that answer. Past `hooks.timeoutMs` a request is refused.',
+      unit: 's',
+      width: 12,
+      queries: [
+        {
+          expr: `histogram_quantile(0.95, sum by (le) (${perSecond('sallyport_hook_duration_seconds_bucket')}))`,
+          legend: '95 %',
+        },
+        { expr: `sum(sallyport_hook_processes{${CHOSEN}})`, legend: 'processes' },
       ],
     }),
   ]

@@ -70,7 +70,7 @@ function glance() {
       title: 'Refused',
       description: 'Share of the requests that were refused. What and why: the dashboard Denials.',
       unit: 'percentunit',
-      width: 4,
+      width: 3,
       steps: [
         [null, 'green'],
         [0.05, 'orange'],
@@ -86,20 +86,33 @@ function glance() {
       title: 'Tunnels open',
       description: 'Tunnels open now, in all gateways.',
       unit: 'short',
-      width: 4,
+      width: 3,
       queries: [{ expr: `sum(sallyport_tunnels_open{${CHOSEN}})` }],
     }),
     figure({
       title: 'CA valid for',
       description: 'Until the inspection CA expires; negative after that. No data: no CA, hence no inspection.',
       unit: 's',
-      width: 4,
+      width: 3,
       steps: [
         [null, 'red'],
         [7 * 86_400, 'orange'],
         [30 * 86_400, 'green'],
       ],
       queries: [{ expr: `min(sallyport_ca_expiry_timestamp_seconds{${CHOSEN}} > 0) - time()` }],
+    }),
+    figure({
+      title: 'Service tags, age',
+      description:
+        'Since the file of service tags was published. Microsoft publishes one a week, and new addresses are not used for a week. No data: no file.',
+      unit: 's',
+      width: 3,
+      steps: [
+        [null, 'green'],
+        [14 * 86_400, 'orange'],
+        [30 * 86_400, 'red'],
+      ],
+      queries: [{ expr: `time() - min(sallyport_service_tags_timestamp_seconds{${CHOSEN}} > 0)` }],
     }),
   ]
 }
@@ -154,6 +167,15 @@ function traffic() {
       queries: [{ expr: `topk(25, sum by (entry, feature) (${countWithin('sallyport_entry_hits_total')}))` }],
     }),
     graph({
+      title: 'Client groups',
+      description:
+        'Requests a second by the client group whose policy judged them; without a name is the policy at the top. Empty where the config has no groups.',
+      unit: 'reqps',
+      width: 12,
+      stacked: true,
+      queries: [{ expr: `sum by (group) (${perSecond('sallyport_group_requests_total')})`, legend: '{{group}}' }],
+    }),
+    graph({
       title: 'Failures',
       description:
         'Requests that were allowed and failed, by reason. `dns_failed` and `dial_*` in numbers: look at the way from the gateway to the internet.',
@@ -202,6 +224,25 @@ function speed() {
       unit: 'ops',
       width: 12,
       queries: [{ expr: `sum by (outcome) (${perSecond('sallyport_dns_lookups_total')})`, legend: '{{outcome}}' }],
+    }),
+    graph({
+      title: 'Parent proxies',
+      description:
+        'Attempts to have a parent of `upstream` open a tunnel, by what came of them, and the parents that are up. `refused` is its own answer; `credentials` wants another `passwordFile`.',
+      unit: 'ops',
+      width: 12,
+      queries: [
+        { expr: `sum by (proxy, outcome) (${perSecond('sallyport_parent_dials_total')})`, legend: '{{proxy}}: {{outcome}}' },
+        { expr: `min by (proxy) (sallyport_parent_up{${CHOSEN}})`, legend: '{{proxy}} up' },
+      ],
+    }),
+    graph({
+      title: 'Redirected requests with another address',
+      description:
+        "Clients of the transparent listeners that were connecting to none of their host's addresses: another DNS, an old answer, or a forged name. `transparent.mismatch` decides between `dialled` and `refused`.",
+      unit: 'ops',
+      width: 12,
+      queries: [{ expr: `sum by (outcome) (${perSecond('sallyport_transparent_mismatches_total')})`, legend: '{{outcome}}' }],
     }),
     graph({
       title: 'Event loop lag, 99th percentile',

@@ -10,10 +10,10 @@ export const clients = z
       .transform((cidrs: readonly Cidr[]) => CidrSet.of(cidrs))
       .describe('address ranges that may use the gateway'),
     files: z
-      .array(z.enum(['ca.pem']))
+      .array(z.enum(['ca.pem', 'proxy.pac', 'env.sh']))
       .default([])
       .describe(
-        'files that the proxy listener hands to clients over plain HTTP: `ca.pem`, the CA of the inspection, as `http://GATEWAY:3128/ca.pem`',
+        'files that the proxy listener hands to clients, as in `http://GATEWAY:3128/ca.pem`: `ca.pem` is the CA of the inspection, `proxy.pac` and `env.sh` are proxy settings for browsers and shells',
       ),
   })
   .prefault({})

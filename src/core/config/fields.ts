@@ -33,6 +33,9 @@ export const deadline = (value: number, doc: string) =>
 export const count = (value: number, doc: string) => z.int().min(1).default(value).describe(doc)
 export const bytes = (value: number, doc: string) => z.int().min(1024).default(value).describe(`${doc} (bytes)`)
 
+/** Azure's name for the addresses of a service. */
+export const serviceTag = z.string().regex(/^[A-Za-z][A-Za-z0-9 .-]*$/, 'a service tag is written as in `Storage.EastUS2`')
+
 /** Names that the operator gives. */
 export const name = z
   .string()

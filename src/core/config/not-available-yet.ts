@@ -1,13 +1,2 @@
 /** Keys that are planned and not there yet: refused by name, so that nobody relies on what does nothing. */
-export const NOT_AVAILABLE_YET: readonly string[] = [
-  'groups',
-  'hooks',
-  'serviceTags',
-  'subnet',
-  'upstream',
-  'listen.*.proxyProtocol',
-  'listen.*.tls',
-  'listen.transparent',
-  'rules.*.groups',
-  'rules.*.serviceTags',
-]
+export const NOT_AVAILABLE_YET: readonly string[] = []

@@ -2,7 +2,8 @@ import { PROTOCOLS } from '../policy/entry.ts'
 import { parseHostPattern } from '../policy/host-pattern.ts'
 import { parsePathPattern } from '../policy/path-pattern.ts'
 import { z } from '../schema.ts'
-import { cidr, name, parsed, port } from './fields.ts'
+import { cidr, name, parsed, port, serviceTag } from './fields.ts'
+import { groupName } from './groups.ts'
 
 /** What people read, and nothing else does. */
 const note = z.string().min(1).max(200)
@@ -20,6 +21,13 @@ const fields = z.strictObject({
     .optional()
     .describe(
       'ranges that are matched by address: a client that asks for an IP literal in one, or connects there itself; never a name, wherever it resolves to',
+    ),
+  serviceTags: z
+    .array(serviceTag)
+    .min(1)
+    .optional()
+    .describe(
+      "Azure's names for the addresses of a service, as in `Storage.EastUS2`, from `serviceTags.file`; matched as `addresses` are",
     ),
   ports: z.array(port).min(1).optional().describe('an allow rule without ports means 80 and 443, a deny rule every port'),
   protocol: z
@@ -40,6 +48,7 @@ const fields = z.strictObject({
     .literal('always')
     .optional()
     .describe('end TLS here although no path or method needs it, so that the Host inside is checked too'),
+  groups: z.array(groupName).min(1).optional().describe('only for clients of these groups; without it for everybody'),
   action: z.enum(['allow', 'deny']).default('allow').describe('a matching deny rule beats every allow'),
   mode: z.literal('report').optional().describe('of a deny rule: only report what it would refuse'),
   quiet: z
@@ -55,11 +64,13 @@ const fields = z.strictObject({
   destinations: z.array(cidr).min(1).optional().describe('ranges outside the public internet that these hosts may resolve into'),
 })
 /** What of a rule says where to: one of these at least. */
-const TARGETS = ['hosts', 'addresses'] as const
+const TARGETS = ['hosts', 'addresses', 'serviceTags'] as const
 
 export const ruleSchema = fields.superRefine((rule, context) => {
   if (TARGETS.some((key) => rule[key] !== undefined)) return
-  const choices = TARGETS.map((key) => `\`${key}\``).join(' or ')
+  const choices = TARGETS.map((key) => `\`${key}\``)
+    .join(', ')
+    .replace(/, (?=[^,]*$)/, ' or ')
   context.addIssue({
     code: 'custom',
     message: `rule \`${rule.name}\` covers nothing; give it ${choices}`,

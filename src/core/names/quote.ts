@@ -11,9 +11,13 @@ const NAMED_ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\
  * Past `QUOTED_CHARACTERS_MAX` the text is cut and `...` shows it.
  */
 export function quote(text: string): string {
-  const shown = text.slice(0, QUOTED_CHARACTERS_MAX)
-  const escaped = shown.replace(/[^\x20-\x7e]|[`\\]/g, escapeCharacter)
-  return text.length > QUOTED_CHARACTERS_MAX ? `\`${escaped}...\`` : `\`${escaped}\``
+  return quoteAtLength(text, QUOTED_CHARACTERS_MAX)
+}
+
+/** The same, cut after as many code units as the caller has room for. */
+export function quoteAtLength(text: string, charactersMax: number): string {
+  const escaped = text.slice(0, charactersMax).replace(/[^\x20-\x7e]|[`\\]/g, escapeCharacter)
+  return text.length > charactersMax ? `\`${escaped}...\`` : `\`${escaped}\``
 }
 
 // Without the `u` flag the expression above matches code units, so a character is one unit and a lone surrogate is escaped too.

@@ -3,6 +3,7 @@ import { z } from '../schema.ts'
 import { CLOUDS, type Cloud, DEFAULT_PORTS, type Entry, type Pattern, TENANCIES, type Tenancy } from './entry.ts'
 import { type HostPattern, parseHostPattern } from './host-pattern.ts'
 import { type PathPattern, parsePathPattern } from './path-pattern.ts'
+import { type TagRow, tagFeatures, tagRowsSchema } from './tag-rows.ts'
 
 /** Words in a catalogue host that `workspace` fills in, and the setting each is filled from. */
 export const PARAMETERS = {
@@ -76,6 +77,8 @@ export const editionSchema = z.strictObject({
 /** One published document, as data. */
 export interface Edition extends z.output<typeof editionSchema> {
   readonly hosts: readonly HostRow[]
+  /** The document's service tags. */
+  readonly tags?: readonly TagRow[]
 }
 
 /** A row as it stands in one cloud, before it is known whether it is on. */
@@ -241,17 +244,19 @@ function mustParse<T>(result: Result<T, string>): T {
 }
 
 /** Reads the parsed YAML of an edition. The error lists every problem. */
-export function readEdition(edition: unknown, hosts: unknown): Result<Edition, readonly string[]> {
+export function readEdition(edition: unknown, hosts: unknown, serviceTags: unknown = []): Result<Edition, readonly string[]> {
   const head = editionSchema.safeParse(edition)
   const rows = hostRowsSchema.safeParse(hosts)
-  if (!head.success || !rows.success) {
+  const tags = tagRowsSchema.safeParse(serviceTags)
+  if (!head.success || !rows.success || !tags.success) {
     return err(
-      [...(head.error?.issues ?? []), ...(rows.error?.issues ?? [])].map((issue) => `${issue.path.join('.')}: ${issue.message}`),
+      [head, rows, tags].flatMap(({ error }) => error?.issues ?? []).map((issue) => `${issue.path.join('.')}: ${issue.message}`),
     )
   }
   const found = rows.data.flatMap((row) => rowProblems(row, head.data).map((problem) => `${row.id}: ${problem}`))
   if (found.length > 0) return err(found)
-  return ok({ ...head.data, hosts: rows.data })
+  const features = { ...head.data.features, ...tagFeatures(tags.data) }
+  return ok({ ...head.data, features, hosts: rows.data, tags: tags.data })
 }
 
 /** What the schema cannot say of a row. */

@@ -1,6 +1,8 @@
 import type { Config, Rule } from '../config.ts'
 import { didYouMean, type Problem, problem, warning } from '../problem.ts'
 import { ANY_NAME, type Edition } from './catalogue.ts'
+import { unknownFeatures } from './feature-names.ts'
+import { groupProblems } from './group-problems.ts'
 
 /** What the schema cannot say: how the parts of the config go together, and with the catalogue. */
 export function configProblems(config: Config, known: readonly Edition[], inForce: readonly Edition[]): Problem[] {
@@ -9,6 +11,7 @@ export function configProblems(config: Config, known: readonly Edition[], inForc
     ...checkFeatures(config, inForce),
     ...checkWorkspace(config),
     ...checkRules(config.rules),
+    ...groupProblems(config, inForce),
   ]
 }
 
@@ -27,14 +30,7 @@ function checkEditions(config: Config, editions: readonly Edition[]): Problem[] 
 }
 
 function checkFeatures(config: Config, editions: readonly Edition[]): Problem[] {
-  const names = new Set(editions.flatMap(({ features }) => Object.keys(features)))
-  return Object.keys(config.features)
-    .filter((name) => !names.has(name))
-    .map((name) => {
-      const nearest = didYouMean(name, names)
-      const remedy = nearest === undefined ? `there are ${[...names].join(', ')}` : `did you mean \`${nearest}\`?`
-      return { ...problem(['features', name], `unknown feature \`${name}\`; ${remedy}`), at: 'key' as const }
-    })
+  return unknownFeatures(config.features, editions, ['features'])
 }
 
 function checkWorkspace({ workspace }: Config): Problem[] {
@@ -62,11 +58,12 @@ function checkRules(rules: readonly Rule[]): Problem[] {
     else
       found.push(problem(['rules', index, 'name'], `rule name \`${rule.name}\` is taken by rule ${first + 1}; names are unique`))
     for (const key of ['paths', 'methods', 'inspect'] as const) {
-      if (rule.addresses === undefined || rule[key] === undefined) continue
+      if ((rule.addresses ?? rule.serviceTags) === undefined || rule[key] === undefined) continue
+      const by = rule.addresses === undefined ? 'serviceTags' : 'addresses'
       found.push(
         problem(
           ['rules', index, key],
-          `an address has no name to end TLS for, so \`${key}\` does not go with \`addresses\`; give the \`hosts\` a rule of their own`,
+          `an address has no name to end TLS for, so \`${key}\` does not go with \`${by}\`; give the \`hosts\` a rule of their own`,
         ),
       )
     }

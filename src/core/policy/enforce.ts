@@ -11,6 +11,12 @@ export interface Denial {
   readonly entry?: Entry
   /** What exactly was wrong, for the log and the operator. */
   readonly detail?: string
+  /** The parent proxy, or proxies, that it failed with, and the status that one answered. */
+  readonly parent?: { readonly label: string; readonly answered?: number }
+  /** Name of the hook that refuses it, or failed. */
+  readonly hook?: string
+  /** That hook's own words, unbounded and unescaped. */
+  readonly message?: string
 }
 
 /** What happens to the request: a decision after the mode, and after what this gateway is able to do. */

@@ -5,6 +5,7 @@ import type { Entry, Protocol } from './entry.ts'
 import { type Hint, hintFor } from './hints.ts'
 import type { Policy } from './policy.ts'
 import type { Reason } from './reasons.ts'
+import { chooseUpstream } from './upstream.ts'
 import { type AddressRefusal, vetAddress } from './vet.ts'
 
 /** What somebody asks about: `host:port`, or a URL. */
@@ -21,12 +22,18 @@ export interface Explanation {
   /** What enforce mode would do, whatever the mode is. */
   readonly verdict: 'allow' | 'inspect' | 'deny'
   readonly mode: Policy['mode']
+  /** The client group whose policy it is; absent: the one at the top. */
+  readonly group?: string
   readonly protocol?: Protocol
+  /** An entry lists the address: the opening may name any server. */
+  readonly byAddress?: true
   readonly reason?: Reason
   readonly entry?: Entry
   readonly hint?: Hint
   /** Report mode lets it through all the same. */
   readonly wouldDeny: boolean
+  /** Of what is let through: the parent proxies that it goes through, in the order in which they are tried. */
+  readonly parents?: readonly string[]
   /** Id of a deny rule that would refuse it if it were not `mode: report`. */
   readonly reportedBy?: string
 }
@@ -56,6 +63,7 @@ export function explain(policy: Policy, target: ExplainTarget, inspectionAvailab
     port,
     ...(url === undefined ? {} : { path: url.path }),
     mode: policy.mode,
+    ...(policy.group === undefined ? {} : { group: policy.group }),
     ...outcome(policy, request, ruling, inspected, refusal),
     wouldDeny:
       ruling.verdict === 'deny' &&
@@ -79,7 +87,16 @@ function outcome(policy: Policy, request: EgressRequest, ruling: Ruling, inspect
   if (ruling.verdict === 'allow') {
     const reportedBy = ruling.wouldDeny?.entry?.id
     const verdict = inspected ? ('inspect' as const) : ('allow' as const)
-    return { verdict, protocol: ruling.protocol, ...entry, ...(reportedBy === undefined ? {} : { reportedBy }) }
+    const { protocol, byAddress } = ruling
+    const parents = chooseUpstream(policy.upstream, policy, request.host)?.proxy.map(({ label }) => label)
+    return {
+      verdict,
+      protocol,
+      ...(byAddress && { byAddress }),
+      ...entry,
+      ...(parents === undefined ? {} : { parents }),
+      ...(reportedBy === undefined ? {} : { reportedBy }),
+    }
   }
   const hint = hintFor(policy, request, ruling, refusal)
   return { verdict: 'deny' as const, reason: ruling.reason, ...entry, ...(hint === undefined ? {} : { hint }) }

@@ -1,6 +1,12 @@
+import type { GroupSettings } from '../config/groups.ts'
 import type { Config } from '../config.ts'
 import type { Edition } from './catalogue.ts'
 import { wantsForStorage } from './managed-storage.ts'
+
+/** The config as it is for a group, as far as features go. */
+export function withGroupFeatures(config: Config, { features }: Pick<GroupSettings, 'features'>): Config {
+  return { ...config, features: { ...config.features, ...features } }
+}
 
 /** Whether a feature of an edition is on. */
 export type FeatureSwitch = (edition: string, feature: string) => boolean

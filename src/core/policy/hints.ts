@@ -1,5 +1,6 @@
 import { formatAuthority, type Host } from '../names/authority.ts'
 import { type IpAddress, unmapped } from '../names/ip.ts'
+import { quoteAtLength } from '../names/quote.ts'
 import { platformAddress, specialBlock } from '../names/special-purpose.ts'
 import { z } from '../schema.ts'
 import type { WorkspaceSetting } from './catalogue.ts'
@@ -7,6 +8,7 @@ import type { EgressRequest } from './decide.ts'
 import type { Denial } from './enforce.ts'
 import { type Cloud, DEFAULT_PORTS, type Entry, isConstrained, type Pattern } from './entry.ts'
 import { formatHostPattern } from './host-pattern.ts'
+import { networkHint } from './network-hint.ts'
 import type { Policy } from './policy.ts'
 import { unlistedHint } from './unlisted-hint.ts'
 import type { AddressRefusal } from './vet.ts'
@@ -80,9 +82,14 @@ export const WORKSPACE_FEATURES: readonly string[] = ['studio', 'compute', 'stor
 export function hintFor(policy: Policy, request: EgressRequest, denial: Denial, refusal?: AddressRefusal): Hint | undefined {
   const { host, port } = request
   if (isPlatform(host) || refusal?.kind === 'platform') return platformHint()
+  if (denial.parent !== undefined) return parentHint(denial.reason, denial.parent)
   switch (denial.reason) {
     case 'host_not_listed':
-      return unlistedHint(policy, request, knownHint(policy, host, port)) ?? ruleHint(host, port)
+      return (
+        networkHint(policy, request, ruleLine(host, port, policy.group)) ??
+        unlistedHint(policy, request, knownHint(policy, host, port)) ??
+        ruleHint(policy, host, port)
+      )
     case 'port_not_listed':
       return knownHint(policy, host, port) ?? portHint(host, port, denial.entry)
     case 'path_not_listed':
@@ -96,6 +103,9 @@ export function hintFor(policy: Policy, request: EgressRequest, denial: Denial, 
         text: `${named(denial.entry)} refuses it; remove or narrow that rule`,
         remedy: { kind: 'rule', name: denial.entry?.id ?? 'rule' },
       }
+    case 'denied_by_hook':
+    case 'hook_failed':
+      return hookHint(denial)
     case 'address_refused':
       return refusal === undefined ? undefined : addressHint(host, denial.entry, refusal)
     case 'loop_detected':
@@ -110,6 +120,25 @@ export function hintFor(policy: Policy, request: EgressRequest, denial: Denial, 
   }
 }
 
+/** The gateway did not dial the origin: what is wrong is between it and the parent, or at the parent. */
+function parentHint(reason: Denial['reason'], { label, answered }: NonNullable<Denial['parent']>): Hint {
+  const remedy = { kind: 'none', name: reason } as const
+  if (reason === 'loop_detected') return { text: `\`upstream\` names this gateway as its own parent: ${label}`, remedy }
+  if (answered === 407) {
+    return {
+      text: `${label} wants credentials from the gateway, not from you: its operator mends \`passwordFile\` of \`upstream\``,
+      remedy,
+    }
+  }
+  if (answered !== undefined) {
+    return {
+      text: `the parent proxy refuses it, or cannot reach it: the log of ${label} says which; \`noProxy\` of \`upstream\` goes round it`,
+      remedy,
+    }
+  }
+  return { text: `no parent proxy opened a tunnel in time; see whether the gateway reaches ${label}`, remedy }
+}
+
 /** The cause is the help: nothing but a good certificate, or a CA that is believed, mends it; verification has no switch. */
 function certificateHint({ host, port }: EgressRequest, { reason, detail }: Denial): Hint {
   const address = formatAuthority({ host, port })
@@ -120,8 +149,8 @@ function certificateHint({ host, port }: EgressRequest, { reason, detail }: Deni
   }
 }
 
-function ruleHint(host: Host, port: number): Hint {
-  return { text: `to allow it, add ${ruleLine(host, port)}`, remedy: { kind: 'rule', name: 'rule' } }
+function ruleHint(policy: Policy, host: Host, port: number): Hint {
+  return { text: `to allow it, add ${ruleLine(host, port, policy.group)}`, remedy: { kind: 'rule', name: 'rule' } }
 }
 
 function knownHint(policy: Policy, host: Host, port: number): Hint | undefined {
@@ -202,6 +231,21 @@ function platformHint(): Hint {
   }
 }
 
+/** A hook's name comes from the config, its message from anywhere: that is shown bounded and escaped, and is no label. */
+function hookHint({ reason, hook, message }: Denial): Hint {
+  const remedy = { kind: 'none', name: reason } as const
+  const named = hook === undefined ? 'a hook' : `the hook \`${hook}\``
+  if (reason === 'hook_failed')
+    return { text: `${named} failed, and then nothing is let through; the gateway's log says what is wrong with it`, remedy }
+  return {
+    text: message === undefined ? `${named} refuses it` : `${named} says: ${quoteAtLength(message, HOOK_MESSAGE_MAX)}`,
+    remedy,
+  }
+}
+
+/** Characters of a hook's message that are shown: a sentence or two. */
+const HOOK_MESSAGE_MAX = 300
+
 /** What can be said from the reason alone. */
 export function plainHint({ reason }: Pick<Denial, 'reason'>): Hint | undefined {
   const text = PLAIN_HINTS[reason]
@@ -218,6 +262,8 @@ const PLAIN_HINTS: { readonly [R in Denial['reason']]?: string } = {
     'the client must send a server name (SNI); a rule with `protocol: any` lets out one that cannot, and then any name at that address',
   not_tls: 'a tunnel carries TLS unless its rule says `protocol: any` (SSH and the like) or `protocol: http`',
   ech_refused: 'switch ECH off in the client, or set `inspection.ech: pass`',
+  address_mismatch:
+    'the client resolves names elsewhere than the gateway: `dns.servers` can name the same server, and `transparent.mismatch: dial` goes by the gateway alone',
   opening_timeout:
     'the client must begin its TLS handshake in time; where the server speaks first, the rule needs `protocol: any`',
   host_mismatch: 'open a connection of its own for each host',
@@ -243,11 +289,12 @@ function quoted(host: Host): string {
 }
 
 /** The YAML that would allow exactly this host and port, an address outside the public internet included. */
-export function ruleLine(host: Host, port: number): string {
+export function ruleLine(host: Host, port: number, group?: string): string {
+  const only = group === undefined ? '' : `, groups: [${group}]`
   const ports = DEFAULT_PORTS.includes(port) ? '' : `, ports: [${port}]`
   const special = host.kind === 'address' && specialBlock(host.ip) !== undefined
   const destinations = special ? `, destinations: ["${singleRange(host.ip)}"]` : ''
-  return `\`rules: [{ name: ${yamlText(ruleName(host))}, hosts: [${yamlText(host.text)}]${ports}${destinations} }]\``
+  return `\`rules: [{ name: ${yamlText(ruleName(host))}, hosts: [${yamlText(host.text)}]${ports}${destinations}${only} }]\``
 }
 
 /** The colons of an IPv6 literal would make a YAML mapping, and a name may be one of YAML's own words. */

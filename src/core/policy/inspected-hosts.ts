@@ -9,9 +9,10 @@ import type { Policy } from './policy.ts'
  *
  * A deny rule that is only reported ends nobody's TLS (see `decide`), and plain HTTP is judged without a certificate.
  */
-export function inspectedHosts(policy: Pick<Policy, 'entries'>): readonly HostPattern[] {
+export function inspectedHosts({ entries, groups = [] }: Pick<Policy, 'entries'> & Partial<Policy>): readonly HostPattern[] {
   const hosts = new Map<string, HostPattern>()
-  for (const entry of policy.entries) {
+  const inspecting = groups.filter(({ neverInspected }) => !neverInspected).map(({ policy }) => policy.entries)
+  for (const entry of [entries, ...inspecting].flat()) {
     for (const pattern of entry.patterns) {
       const { host } = pattern
       // What is matched by address has no paths and no methods (see `checkRules`), and no name for a certificate.

@@ -62,7 +62,8 @@ export function wideFeatures(config: Config, inForce: readonly Edition[], entrie
   for (const { feature, tenancy, patterns } of entries) {
     if (feature === undefined || tenancy !== 'any' || standard.has(feature)) continue
     for (const { host } of patterns) {
-      if (host.kind === 'exact') continue
+      // Of service tags more is said (see `TagPolicy`).
+      if (host.kind === 'exact' || host.kind === 'network') continue
       const hosts = byFeature.get(feature) ?? new Set()
       byFeature.set(feature, hosts.add(formatHostPattern(host)))
     }

@@ -8,15 +8,19 @@ import type { Result } from '../result.ts'
 import { type Entry, isConstrained, type Pattern } from './entry.ts'
 import { formatHostPattern, type HostPattern, type NetworkPattern } from './host-pattern.ts'
 import { inspectedHosts } from './inspected-hosts.ts'
-import type { Policy } from './policy.ts'
+import { everyPolicy, type Policy } from './policy.ts'
 
 /** What is valid and still not what one would expect. */
 export function lintEntries(policy: Policy, config: Config): Problem[] {
-  const unseen = new Set<string>()
-  return policy.entries.flatMap((entry) => {
-    const path = placeOf(entry, config)
-    return [...lintProtocol(entry, path, unseen), ...lintPaths(policy, entry, path), ...lintNetworks(policy, entry, path)]
+  const found = everyPolicy(policy).flatMap((one) => {
+    const unseen = new Set<string>()
+    return one.entries.flatMap((entry) => {
+      const path = placeOf(entry, config)
+      return [...lintProtocol(entry, path, unseen), ...lintPaths(one, entry, path), ...lintNetworks(one, entry, path)]
+    })
   })
+  // What holds for several groups is said once.
+  return [...new Map(found.map((one) => [`${one.path.join('.')} ${one.message}`, one])).values()]
 }
 
 function placeOf(entry: Entry, config: Config): (string | number)[] {

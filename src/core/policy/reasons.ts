@@ -48,6 +48,18 @@ export const REASONS = {
     means: 'the host leads to an address that may not be dialled',
   },
   loop_detected: { status: 403, class: 'vetting', report: 'never', means: 'the request would come back to this gateway' },
+  not_forwarded: {
+    status: 403,
+    class: 'policy',
+    report: 'never',
+    means: 'packets that no listener carries and no exception of `subnet.forward` lets through; they get no answer',
+  },
+  address_mismatch: {
+    status: 403,
+    class: 'policy',
+    report: 'gateway',
+    means: "the client was connecting to an address that is none of the host's",
+  },
   client_not_allowed: { status: 403, class: 'client', report: 'never', means: 'this client may not use the gateway' },
   credentials_required: { status: 407, class: 'client', report: 'never', means: 'the gateway wants proxy credentials' },
   malformed_request: { status: 400, class: 'wire', report: 'never', means: 'the request is not valid HTTP' },

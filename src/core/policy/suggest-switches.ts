@@ -24,7 +24,9 @@ export function knownAt(policy: Policy, { host, port }: Pick<DeniedDestination, 
 
 /** The catalogue's entries that would cover a destination if something were set otherwise. */
 export function candidatesAt(policy: Policy, { host, port }: Pick<DeniedDestination, 'host' | 'port'>): readonly Unlisted[] {
-  return policy.unlisted.find(host).filter(({ pattern }) => portMatches(pattern, port))
+  const candidates = policy.unlisted.find(host).filter(({ pattern }) => portMatches(pattern, port))
+  // A tag that serves every customer is no small change: the address itself is.
+  return candidates.filter(({ entry, pattern }) => pattern.host.kind !== 'network' || entry.tenancy !== 'any')
 }
 
 /** The documented switches that these destinations wait for, each with those that it is for. */

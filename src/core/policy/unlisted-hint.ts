@@ -53,11 +53,16 @@ function needsNoFeature({ remedy }: Unlisted): boolean {
   return remedy.kind === 'edition' && remedy.feature === undefined
 }
 
+/** A setting as it stands in the config for the clients that the policy is for. */
+export function inGroup({ group }: Policy, setting: string): string {
+  return group === undefined ? setting : `groups: { ${group}: { ${setting} } }`
+}
+
 function remedyHint({ entry, pattern, remedy }: Unlisted, policy: Policy, host: Host): Hint | undefined {
   switch (remedy.kind) {
     case 'feature': {
       const { kind, feature, standard } = remedy
-      const change = `\`features: { ${feature}: true }\``
+      const change = `\`${inGroup(policy, `features: { ${feature}: true }`)}\``
       if (standard) {
         return { text: `feature \`${feature}\` is off; switch it on with ${change}`, remedy: { kind, name: feature } }
       }

@@ -8,14 +8,23 @@ import {
   toEntry,
   type WorkspaceSetting,
 } from './catalogue.ts'
-import { DEFAULT_PORTS, type Pattern } from './entry.ts'
+import { DEFAULT_PORTS, type Entry, type Pattern } from './entry.ts'
 import { type FeatureSwitch, featureSwitch } from './features.ts'
 import type { KnownDestination, Unlisted } from './hints.ts'
 import { parseHostPattern } from './host-pattern.ts'
 import { HostTree } from './host-tree.ts'
 
-/** What is not in the policy, each with the one change that would put it there. */
-export function unlistedTree(config: Config, editions: readonly Edition[], isOn: FeatureSwitch): HostTree<Unlisted> {
+/**
+ * What is not in the policy, each with the one change that would put it there.
+ *
+ * @param tagged entries of service tags whose feature is off
+ */
+export function unlistedTree(
+  config: Config,
+  editions: readonly Edition[],
+  isOn: FeatureSwitch,
+  tagged: readonly Entry[] = [],
+): HostTree<Unlisted> {
   const tree = new HostTree<Unlisted>()
   const names = config.workspace
   const add = (rows: readonly ResolvedRow[], remedyOf: (row: ResolvedRow) => Unlisted['remedy']) => {
@@ -45,7 +54,10 @@ export function unlistedTree(config: Config, editions: readonly Edition[], isOn:
     }
     for (const cloud of otherClouds(config.cloud)) add(resolveRows(edition, cloud, names), () => ({ kind: 'cloud', cloud }))
   }
-  return tree
+  for (const entry of tagged)
+    for (const pattern of entry.patterns)
+      tree.insert(pattern.host, { entry, pattern, remedy: { kind: 'feature', feature: entry.feature ?? '', standard: false } })
+  return tree.prepare()
 }
 
 /** Of a row that can be narrowed too: the name of one more vault is a smaller change than every customer's. */

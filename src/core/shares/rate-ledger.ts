@@ -27,11 +27,11 @@ export interface Buckets {
  * that a client never gets more than its rate and one burst, however its requests are spread.
  */
 export class RateLedger {
-  readonly #rate: () => number
+  readonly #rate: (client: string) => number
   readonly #buckets: Buckets
 
   /** @param rate requests per second and client */
-  constructor(rate: () => number, buckets: Buckets) {
+  constructor(rate: (client: string) => number, buckets: Buckets) {
     this.#rate = rate
     this.#buckets = buckets
   }
@@ -44,13 +44,13 @@ export class RateLedger {
       bucket.tokens -= amount
       bucket.held.set(worker, amount)
     }
-    return { amount, retryMs: amount > 0 ? 0 : Math.ceil(((1 - bucket.tokens) / this.#rate()) * 1000) }
+    return { amount, retryMs: amount > 0 ? 0 : Math.ceil(((1 - bucket.tokens) / this.#rate(client)) * 1000) }
   }
 
   /** A worker gives back what it did not use. */
   takeBack(client: string, worker: number, amount: number, nowMs: number): void {
     const bucket = this.#refilled(client, nowMs, worker)
-    bucket.tokens = Math.min(this.#room(bucket), bucket.tokens + amount)
+    bucket.tokens = Math.min(this.#room(client, bucket), bucket.tokens + amount)
   }
 
   /** The worker has gone, and what it had not used with it. */
@@ -61,18 +61,18 @@ export class RateLedger {
   /** @param worker holds nothing now, since it asks or has given back */
   #refilled(client: string, nowMs: number, worker: number): Bucket {
     const known = this.#buckets.get(client)
-    const bucket = known ?? { tokens: burstOf(this.#rate()), atMs: nowMs, held: new Map<number, number>() }
+    const bucket = known ?? { tokens: burstOf(this.#rate(client)), atMs: nowMs, held: new Map<number, number>() }
     bucket.held.delete(worker)
-    const earned = (Math.max(0, nowMs - bucket.atMs) / 1000) * this.#rate()
-    bucket.tokens = Math.min(this.#room(bucket), bucket.tokens + earned)
+    const earned = (Math.max(0, nowMs - bucket.atMs) / 1000) * this.#rate(client)
+    bucket.tokens = Math.min(this.#room(client, bucket), bucket.tokens + earned)
     bucket.atMs = nowMs
     if (known === undefined) this.#buckets.set(client, bucket)
     return bucket
   }
 
-  #room({ held }: Bucket): number {
+  #room(client: string, { held }: Bucket): number {
     let unused = 0
     for (const amount of held.values()) unused += amount
-    return Math.max(0, burstOf(this.#rate()) - unused)
+    return Math.max(0, burstOf(this.#rate(client)) - unused)
   }
 }

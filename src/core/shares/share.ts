@@ -4,11 +4,11 @@ export type LimitName = 'tunnels' | 'tunnels_per_client' | 'inspected_tunnels' |
 /** What a worker can have a share of: a limit, and whose where it is one for each client. */
 export interface Share {
   readonly limit: LimitName
-  /** Canonical address; empty where the limit is the gateway's. */
+  /** Canonical address, behind the name of its group where that has limits of its own; empty where the limit is the gateway's. */
   readonly client: string
 }
 
-/** One text a share: no address has a space in it. */
+/** One text a share: neither a limit nor a group has a space in it. */
 export function keyOf({ limit, client }: Share): string {
   return `${limit} ${client}`
 }

@@ -39,6 +39,8 @@ const PROXY_STATUS_ERROR = {
   hook_failed: 'http_request_denied',
   address_refused: 'destination_ip_prohibited',
   loop_detected: 'proxy_loop_detected',
+  not_forwarded: 'http_request_denied',
+  address_mismatch: 'destination_ip_prohibited',
   client_not_allowed: 'http_request_denied',
   credentials_required: 'http_request_denied',
   malformed_request: 'http_request_error',

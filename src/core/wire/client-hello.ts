@@ -30,6 +30,9 @@ export type HelloReading = Incomplete | Unreadable | { readonly kind: 'hello'; r
 /** A record with the fatal alert `access_denied` (RFC 8446 section 6.2), which every TLS client takes before a ServerHello. Not to be written to. */
 export const ACCESS_DENIED_ALERT: Uint8Array = Uint8Array.of(21, 3, 3, 0, 2, 2, 49)
 
+/** The same with `internal_error`, which is how a TLS server says that it failed and that the client is not to blame. */
+export const INTERNAL_ERROR_ALERT: Uint8Array = Uint8Array.of(21, 3, 3, 0, 2, 2, 80)
+
 /** IANA, TLS ExtensionType values. */
 const SERVER_NAME = 0
 const ALPN = 16

@@ -75,6 +75,14 @@ export function responseFields(rawHeaders: readonly string[], httpVersion: strin
   return fields
 }
 
+/** The hops so far, where there are any. */
+export function viaOf(rawHeaders: readonly string[]): string | undefined {
+  const hops: string[] = []
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2)
+    if (rawHeaders[at]?.toLowerCase() === 'via') hops.push(rawHeaders[at + 1] ?? '')
+  return hops.length === 0 ? undefined : hops.join(', ')
+}
+
 /** Whether this gateway already stands in the request's `Via`: the request has come back to it (RFC 9110 section 7.6.3). */
 export function hasPassedThrough(rawHeaders: readonly string[], via: string): boolean {
   return pairs(rawHeaders).some(

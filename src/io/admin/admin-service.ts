@@ -1,9 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { parseIp } from '../../core/names/ip.ts'
 import { isLoopback } from '../../core/names/special-purpose.ts'
+import type { ClientGroup } from '../../core/policy/client-group.ts'
 import { describeEntry, describeExplanation } from '../../core/policy/describe.ts'
 import { explain } from '../../core/policy/explain.ts'
 import { parseExplainTarget } from '../../core/policy/explain-target.ts'
+import type { Policy } from '../../core/policy/policy.ts'
 import type { Generation } from '../proxy/generation.ts'
 import type { TunnelRow } from '../proxy/tunnels.ts'
 import type { DenialRow } from '../telemetry/recent-denials.ts'
@@ -70,6 +72,20 @@ function isOverLoopback({ socket }: IncomingMessage): boolean {
   return address !== undefined && isLoopback(address)
 }
 
+/** The policy that is asked about: with `?group=NAME` that of a client group. */
+function whose(
+  policy: Policy,
+  { searchParams }: URL,
+  res: ServerResponse,
+  answer: (own: Policy, group?: ClientGroup) => void,
+): void {
+  const name = searchParams.get('group')
+  if (name === null) return answer(policy)
+  const group = policy.groups.find((one) => one.name === name)
+  if (group === undefined) return sendJson(res, 404, { error: 'there is no such client group' })
+  return answer(group.policy, group)
+}
+
 type Change = (res: ServerResponse) => void | Promise<void>
 
 function changeFor(sources: AdminSources, req: IncomingMessage): Change | undefined {
@@ -96,7 +112,7 @@ async function read(sources: AdminSources, req: IncomingMessage, res: ServerResp
     case '/api/v1/status':
       return sendJson(res, 200, await sources.status())
     case '/api/v1/entries':
-      return sendJson(res, 200, { entries: policy.entries.map(describeEntry) })
+      return whose(policy, url, res, (own) => sendJson(res, 200, { entries: own.entries.map(describeEntry) }))
     case '/api/v1/denials':
       return sendJson(res, 200, { denials: await sources.denials() })
     case '/api/v1/tunnels':
@@ -106,8 +122,10 @@ async function read(sources: AdminSources, req: IncomingMessage, res: ServerResp
       if (asked === null) return sendJson(res, 400, { error: 'ask with ?target=host:port or ?target=URL' })
       const target = parseExplainTarget(asked, url.searchParams.get('method') ?? undefined)
       if (!target.ok) return sendJson(res, 400, { error: target.error })
-      const inspectionAvailable = inspection?.permits(target.value.authority.host) ?? false
-      return sendJson(res, 200, describeExplanation(explain(policy, target.value, inspectionAvailable)))
+      const mayInspect = inspection?.permits(target.value.authority.host) ?? false
+      return whose(policy, url, res, (own, group) =>
+        sendJson(res, 200, describeExplanation(explain(own, target.value, !group?.neverInspected && mayInspect))),
+      )
     }
     default:
       return sendJson(res, 404, { error: 'there is /api/v1/{status,entries,denials,explain,tunnels}' })

@@ -24,8 +24,9 @@ export async function readText(file: string, bytesMax = CONFIG_BYTES_MAX): Promi
   let handle: FileHandle | undefined
   try {
     handle = await open(file, 'r')
-    if ((await handle.stat()).isDirectory()) return err({ message: SYSTEM_PROBLEMS.EISDIR })
-    const bytes = await readBounded(handle, bytesMax)
+    const found = await handle.stat()
+    if (found.isDirectory()) return err({ message: SYSTEM_PROBLEMS.EISDIR })
+    const bytes = await readBounded(handle, found.isFile() ? Math.min(found.size, bytesMax) : bytesMax, bytesMax)
     return bytes === undefined
       ? err({ message: `the file is larger than ${bytesMax} bytes, which no such file is` })
       : decode(bytes)
@@ -36,11 +37,16 @@ export async function readText(file: string, bytesMax = CONFIG_BYTES_MAX): Promi
   }
 }
 
-/** Undefined when there is more than the limit. */
-async function readBounded(handle: FileHandle, bytesMax: number): Promise<Uint8Array | undefined> {
-  const buffer = Buffer.alloc(bytesMax + 1)
+/**
+ * Undefined when there is more than the limit.
+ *
+ * @param expected bytes that are most likely enough; a file that grows meanwhile is read with as many as may be
+ */
+async function readBounded(handle: FileHandle, expected: number, limit: number): Promise<Uint8Array | undefined> {
+  let buffer = Buffer.alloc(expected + 1)
   let length = 0
-  while (length < buffer.length) {
+  while (length <= limit) {
+    if (length === buffer.length) buffer = Buffer.concat([buffer], limit + 1)
     const { bytesRead } = await handle.read(buffer, length, buffer.length - length, null)
     if (bytesRead === 0) return Uint8Array.prototype.slice.call(buffer, 0, length)
     length += bytesRead
@@ -72,7 +78,7 @@ const SYSTEM_PROBLEMS = {
   EACCES: 'the file may not be read; give this user the right to read it',
   EPERM: 'the file may not be read; give this user the right to read it',
   ELOOP: 'the file is a symbolic link that leads to itself',
-  EISDIR: 'this is a folder; name the config file in it',
+  EISDIR: 'this is a folder; name a file in it',
   ENAMETOOLONG: 'there is no such file: the name is too long',
 } as const satisfies Record<string, string>
 

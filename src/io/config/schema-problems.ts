@@ -157,12 +157,7 @@ function typeRemedy(path: Path, expected: string, input: unknown, written: Writt
   return ''
 }
 
-/** Files for clients that are planned and not there yet. */
-const PLANNED_FILES = ['proxy.pac', 'env.sh']
-
 function wrongValue(path: Path, values: readonly unknown[], input: unknown, written: Written): string {
-  if (path[0] === 'clients' && path[1] === 'files' && PLANNED_FILES.includes(String(input)))
-    return `${quote(String(input))} is not available yet`
   const names = values.map(String)
   const wanted = names.map((one) => `\`${one}\``)
   // The other way to write it is a number, which a word is nowhere near.

@@ -33,6 +33,21 @@ export async function readSecret(
   return ok({ secret, exposure: read.value.exposure })
 }
 
+/** `user:password`: what RFC 7617 lets both be, without the control characters that it forbids. */
+const CREDENTIALS = /^[\x20-\x39\x3b-\x7e]+:[\x20-\x7e]*$/
+
+/**
+ * The credentials of somebody else's making: the one line `user:password` of a file. However short the password is, it is theirs.
+ * Errors never repeat what is in the file.
+ */
+export async function readCredentials(file: string, reads: FileReads = readNow): Promise<Result<Secret, string>> {
+  const read = await reads(file, () => readSecretFile(file))
+  if (!read.ok) return err(`\`${file}\`: ${read.error.message}`)
+  const secret = read.value.text.replace(/\r?\n$/, '')
+  if (!CREDENTIALS.test(secret)) return err(`\`${file}\` does not hold one line \`user:password\` of printable ASCII`)
+  return ok({ secret, exposure: read.value.exposure })
+}
+
 /** What belongs to one reading of the file, so that both are said again together. */
 async function readSecretFile(
   file: string,

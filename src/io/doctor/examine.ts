@@ -1,4 +1,5 @@
 import type { SecureContext } from 'node:tls'
+import { allListeners } from '../../core/config/listen.ts'
 import type { Config } from '../../core/config.ts'
 import { formatListenAddress } from '../../core/listen-address.ts'
 import { type IpAddress, unmapped } from '../../core/names/ip.ts'
@@ -8,11 +9,13 @@ import type { ExactTarget } from '../../core/policy/exact-targets.ts'
 import { hintFor } from '../../core/policy/hints.ts'
 import type { Policy } from '../../core/policy/policy.ts'
 import type { Reason } from '../../core/policy/reasons.ts'
-import type { AddressRefusal } from '../../core/policy/vet.ts'
-import { Caller, Dialer } from '../proxy/dial.ts'
+import { Caller, Dialer, type DialFailure } from '../proxy/dial.ts'
 import { isListener } from '../proxy/own-listener.ts'
+import { ParentDialer } from '../proxy/parent-dial.ts'
+import { Parents } from '../proxy/parents.ts'
 import { Resolver } from '../proxy/resolver.ts'
 import { handshakeWithOrigin } from '../tls/origin-trust.ts'
+import type { UpstreamWay } from '../tls/upstream-way.ts'
 
 /** What came of one destination: how far it was reached, with times in milliseconds. */
 export interface Examination {
@@ -37,6 +40,7 @@ export interface ExamineOptions {
   readonly config: Config
   readonly policy: Policy
   readonly trust: SecureContext
+  readonly upstream: readonly UpstreamWay[]
   /** Names with fixed addresses; `/etc/hosts`. */
   readonly hostsFile: string
   /** For one destination altogether. */
@@ -54,10 +58,14 @@ export async function examine(targets: readonly ExactTarget[], options: ExamineO
   const { config, hostsFile, deadlineMs, atOnce, onDone } = options
   const servers = config.dns.servers.map(formatListenAddress)
   const resolver = new Resolver({ ...config.dns, servers, hostsFile, onLookup: () => {} })
+  const isOwnListener = (address: IpAddress, port: number) => isListener([...allListeners(config.listen).values()], address, port)
+  const parents = new Parents({ now: () => performance.now(), onAttempt: () => {}, onState: () => {}, onForgotten: () => {} })
+  parents.configure(options.upstream)
   const dialer = new Dialer({
     resolver,
+    parentDialer: new ParentDialer({ resolver, parents, isOwnListener, via: 'sallyport-doctor' }),
     dialMs: () => deadlineMs,
-    isOwnListener: (address, port) => isListener(Object.values(config.listen), address, port),
+    isOwnListener,
     onDialled: () => {},
   })
   const examinations: Examination[] = []
@@ -76,25 +84,33 @@ export async function examine(targets: readonly ExactTarget[], options: ExamineO
   return examinations
 }
 
+type Failure = Pick<DialFailure, 'detail' | 'refusal' | 'parent'> & { readonly reason: Reason }
+
 async function examineOne(target: ExactTarget, dialer: Dialer, options: ExamineOptions): Promise<Examination> {
   const { authority, entry, protocol } = target
-  const { policy, trust } = options
+  const { policy, trust, upstream } = options
   const { host, port } = authority
   const about = { host: host.text, port, entry: entry.id, protocol }
-  const failed = (reason: Reason, detail: string, refusal?: AddressRefusal) => {
-    const hint = hintFor(policy, authority, { reason, entry }, refusal)?.text
+  const failed = ({ reason, detail, refusal, parent }: Failure) => {
+    const hint = hintFor(policy, authority, { reason, entry, ...(parent && { parent }) }, refusal)?.text
     return { ok: false, reason, detail, ...(hint === undefined ? {} : { hint }) }
   }
   const clock = stopwatch()
   const deadline = dialer.deadline()
-  const located = await dialer.locate({ policy, host, port, entry }, deadline)
+  const located = await dialer.locate({ policy, host, port, entry, upstream }, deadline)
   const resolved = { ...about, resolveMs: clock() }
-  if (!located.ok) return { ...resolved, ...failed(located.error.reason, located.error.detail, located.error.refusal) }
-  const [first] = located.value.addresses
-  const place = (address: IpAddress) => ({ address: address.text, addressClass: classOf(address, target, policy) })
+  if (!located.ok) return { ...resolved, ...failed(located.error) }
+  const destination = located.value
+  const place = (address: IpAddress) => ({
+    address: address.text,
+    addressClass: 'way' in destination ? 'parent proxy' : classOf(address, target, policy),
+  })
 
   const dialled = await dialer.connect(located.value, new Caller(), deadline)
-  if (!dialled.ok) return { ...resolved, ...place(first), ...failed(dialled.error.reason, dialled.error.detail) }
+  if (!dialled.ok) {
+    const known = 'way' in destination ? {} : place(destination.addresses[0])
+    return { ...resolved, ...known, ...failed(dialled.error) }
+  }
   const { socket, address } = dialled.value
   const reached = { ...resolved, ...place(address), dialMs: clock() }
   if (protocol !== 'tls') {
@@ -102,7 +118,7 @@ async function examineOne(target: ExactTarget, dialer: Dialer, options: ExamineO
     return { ...reached, ok: true }
   }
   const secured = await handshakeWithOrigin(socket, host, trust, Math.max(1, deadline - performance.now()))
-  if (!secured.ok) return { ...reached, ...failed(secured.error.reason, secured.error.detail) }
+  if (!secured.ok) return { ...reached, ...failed(secured.error) }
   secured.value.on('error', () => {})
   secured.value.destroy()
   return { ...reached, tlsMs: clock(), ok: true }

@@ -25,7 +25,8 @@ export interface Admission {
 export type TunnelRefusal = 'client_limit' | 'gateway_full' | undefined
 
 export interface AdmissionHooks {
-  readonly limits: () => Limits
+  /** @param client as `takeRequest` is given it */
+  readonly limits: (client: string) => Limits
   readonly onHit: (limit: LimitName) => void
   readonly onChange: (open: number) => void
 }
@@ -40,7 +41,7 @@ interface Bucket {
 
 /** The limits of a gateway that is one process. */
 export class OwnAdmission implements Admission {
-  readonly #limits: () => Limits
+  readonly #limits: (client: string) => Limits
   readonly #onHit: (limit: LimitName) => void
   readonly #onChange: (open: number) => void
   readonly #tunnels = new Map<string, number>()
@@ -59,7 +60,7 @@ export class OwnAdmission implements Admission {
   }
 
   takeRequest(client: string, nowMs: number): boolean {
-    const rate = this.#limits().requestsPerSecondPerClient
+    const rate = this.#limits(client).requestsPerSecondPerClient
     const bucket = this.#buckets.get(client) ?? { tokens: burstOf(rate), atMs: nowMs }
     const tokens = Math.min(burstOf(rate), bucket.tokens + ((nowMs - bucket.atMs) / 1000) * rate)
     const allowed = tokens >= 1
@@ -69,7 +70,7 @@ export class OwnAdmission implements Admission {
   }
 
   takeTunnel(client: string): TunnelRefusal {
-    const { tunnels, tunnelsPerClient } = this.#limits()
+    const { tunnels, tunnelsPerClient } = this.#limits(client)
     const own = this.#tunnels.get(client) ?? 0
     if (this.#open >= tunnels) {
       this.#onHit('tunnels')
@@ -85,7 +86,7 @@ export class OwnAdmission implements Admission {
   }
 
   takeInspected(): boolean {
-    if (this.#inspected >= this.#limits().inspectedTunnels) {
+    if (this.#inspected >= this.#limits('').inspectedTunnels) {
       this.#onHit('inspected_tunnels')
       return false
     }

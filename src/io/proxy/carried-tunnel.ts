@@ -40,7 +40,7 @@ export class CarriedTunnel implements OpenTunnel {
   #finish(result: RelayResult): void {
     const { admission, telemetry, tunnels } = this.#context
     tunnels.remove(this.exchange.id)
-    admission.releaseTunnel(this.exchange.connection.client.text)
+    admission.releaseTunnel(this.exchange.countedAs)
     if (!this.isInspected) telemetry.countTunnelBytes(result.bytesUp, result.bytesDown)
     this.exchange.served(result)
   }

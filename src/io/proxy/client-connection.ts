@@ -1,7 +1,14 @@
 import type { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
+import type { CredentialRecord } from '../../core/config/credential-file.ts'
+import type { Narrowing } from '../../core/hooks/hook-answer.ts'
 import type { Authority } from '../../core/names/authority.ts'
 import { type IpAddress, parseIp, unmapped } from '../../core/names/ip.ts'
+import type { OriginalDestination } from '../../core/policy/transparent-target.ts'
+import type { Result } from '../../core/result.ts'
+import type { ProxiedPeer } from '../../core/wire/proxy-header.ts'
+import { type ClientCertificate, clientCertificateOf } from '../tls/client-certificate.ts'
 import type { Dialled } from './dial.ts'
 import type { Exchange } from './exchange.ts'
 import type { Http1Responder } from './responder.ts'
@@ -13,6 +20,12 @@ export interface HttpSession {
   readonly authority: Authority
   /** Id of the CONNECT. */
   readonly parent: string
+  /** Who opened it, where a password told. */
+  readonly proved: CredentialRecord | undefined
+  /** What a hook narrowed the tunnel to; absent where none did. */
+  readonly narrowings: readonly Narrowing[] | undefined
+  /** Header fields of the CONNECT; absent where there are no hooks to be shown them. */
+  readonly hookFields: readonly string[] | undefined
   /** The connection that was made before the 200, for the first request. */
   dialled: Dialled | undefined
   /** A request has come out of it, whatever became of it. */
@@ -26,6 +39,23 @@ export interface PendingRequest {
   readonly responder: Http1Responder
 }
 
+/** What a client showed in its TLS handshake with the listener. */
+export interface ShownCertificate {
+  readonly shown: Result<ClientCertificate | undefined, string>
+  /** The CAs it was verified by, in PEM. */
+  readonly clientCa: string | undefined
+}
+
+/** What is known of a connection beside its socket. */
+export interface ToldOfConnection {
+  /** Whose it is, as a trusted PROXY header says. */
+  readonly source?: ProxiedPeer | undefined
+  /** Where it was going before it was redirected here. */
+  readonly original?: OriginalDestination | undefined
+  /** The CAs, in PEM, that its certificate was verified by. */
+  readonly clientCa?: string | undefined
+}
+
 /** One client connection on a listener, or what was found inside one. */
 export class ClientConnection {
   /** Where answers go: the TCP connection, or the TLS inside it. */
@@ -35,34 +65,39 @@ export class ClientConnection {
   readonly client: IpAddress
   readonly clientPort: number
   readonly session: HttpSession | undefined
+  /** Absent where the listener speaks no TLS. */
+  readonly certificate: ShownCertificate | undefined
+  /** Nobody on the way can read what is sent to the listener. */
+  readonly isConfidential: boolean
+  /** On a transparent listener: where the client was going. */
+  readonly original: OriginalDestination | undefined
   #requests: Set<PendingRequest> | undefined
   /** The request read last; its body may still be arriving, even after its answer. */
   newest: PendingRequest | undefined
   /** Nothing more is read as a request: the last answer has been given, or the connection became a tunnel. */
   closing = false
 
-  private constructor(socket: Socket, listener: string, client: IpAddress, clientPort: number, session?: HttpSession) {
+  constructor(
+    socket: Socket,
+    listener: string,
+    outer?: { readonly connection: ClientConnection; readonly session: HttpSession },
+    told: ToldOfConnection = {},
+  ) {
     this.socket = socket
     this.listener = listener
-    this.session = session
-    this.client = unmapped(client)
-    this.clientPort = clientPort
-  }
-
-  static accepted(socket: Socket, listener: string): ClientConnection {
+    this.session = outer?.session
+    this.certificate = outer?.connection.certificate ?? (outer === undefined ? shownOn(socket, told.clientCa) : undefined)
+    this.isConfidential = outer?.connection.isConfidential ?? socket instanceof TLSSocket
+    this.original = told.original
+    const address = outer?.connection.client ?? told.source?.address ?? parseIp(socket.remoteAddress?.replace(/%.*$/, '') ?? '')
     // A peer that has gone before it was accepted has no address; it matches no range that anybody would allow.
-    const client = parseIp(socket.remoteAddress?.replace(/%.*$/, '') ?? '') ?? NO_ADDRESS
-    return new ClientConnection(socket, listener, client, socket.remotePort ?? 0)
-  }
-
-  /** What was found inside another. */
-  static inside(socket: Socket, { listener, client, clientPort }: ClientConnection, session: HttpSession): ClientConnection {
-    return new ClientConnection(socket, listener, client, clientPort, session)
+    this.client = unmapped(address ?? NO_ADDRESS)
+    this.clientPort = outer?.connection.clientPort ?? told.source?.port ?? socket.remotePort ?? 0
   }
 
   /** One that has no socket of Node's: it is at the door, and mostly stays without one. */
-  static atDoor(listener: string, client: IpAddress, clientPort: number): ClientConnection {
-    return new ClientConnection(HANDED_OVER, listener, client, clientPort)
+  static atDoor(listener: string, source: ProxiedPeer): ClientConnection {
+    return new ClientConnection(HANDED_OVER, listener, undefined, { source })
   }
 
   /** The relay has the socket: nobody gets at it through this record, and it need not be kept for as long as the tunnel is. */
@@ -80,6 +115,10 @@ export class ClientConnection {
   get pending(): number {
     return this.#requests?.size ?? 0
   }
+}
+
+function shownOn(socket: Socket, clientCa: string | undefined): ShownCertificate | undefined {
+  return socket instanceof TLSSocket ? { shown: clientCertificateOf(socket), clientCa } : undefined
 }
 
 const HANDED_OVER = new Socket().destroy()

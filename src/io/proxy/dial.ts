@@ -1,14 +1,17 @@
 import { connect, type Socket } from 'node:net'
 import { getSystemErrorName } from 'node:util'
 import type { Host } from '../../core/names/authority.ts'
-import type { IpAddress } from '../../core/names/ip.ts'
+import { type IpAddress, unmapped } from '../../core/names/ip.ts'
 import type { Entry } from '../../core/policy/entry.ts'
 import type { Policy } from '../../core/policy/policy.ts'
 import type { Reason } from '../../core/policy/reasons.ts'
+import { chooseUpstream } from '../../core/policy/upstream.ts'
 import { type AddressRefusal, type VettedAddress, vetAddress } from '../../core/policy/vet.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { RawConnection } from '../relay/raw-connection.ts'
 import type { RawDial } from '../relay/relay.ts'
+import type { UpstreamWay } from '../tls/upstream-way.ts'
+import type { ParentDestination, ParentDialer } from './parent-dial.ts'
 import type { LookupFailure, Resolver } from './resolver.ts'
 
 export interface DialRequest {
@@ -17,16 +20,36 @@ export interface DialRequest {
   readonly port: number
   /** The entry that allowed it; its `destinations` count. Absent in report mode. */
   readonly entry: Entry | undefined
+  /** Where a transparent client was going: for a name, to be found among its addresses. */
+  readonly claim?: Claim | undefined
+  /** Ways through parents, the first that matches; without one the gateway dials itself. */
+  readonly upstream?: readonly UpstreamWay[] | undefined
+  /** `Via` as it came with the request. */
+  readonly receivedVia?: string | undefined
+}
+
+/** The address that a client holds to be its host's. It is never dialled for that. */
+export interface Claim {
+  readonly address: IpAddress
+  /** Called where it is none of the host's; gives the detail of the refusal, if that is to be one. */
+  readonly onMismatch: () => string | undefined
 }
 
 export interface DialFailure {
-  readonly reason: Extract<Reason, 'address_refused' | 'loop_detected' | 'dns_failed' | 'dial_failed' | 'dial_timeout'>
+  readonly reason: Extract<
+    Reason,
+    'address_refused' | 'address_mismatch' | 'loop_detected' | 'dns_failed' | 'dial_failed' | 'dial_timeout'
+  >
   readonly detail: string
   readonly refusal?: AddressRefusal
+  /** The parent, or parents, that it failed with, and the status that one answered. */
+  readonly parent?: { readonly label: string; readonly answered?: number }
 }
 
+export type Destination = DirectDestination | ParentDestination
+
 /** Where a request may be dialled: vetted addresses, in the order to try them, and the port. */
-export interface Destination {
+export interface DirectDestination {
   readonly addresses: readonly [VettedAddress, ...VettedAddress[]]
   readonly port: number
 }
@@ -35,6 +58,8 @@ export interface Dialled<Connection = Socket> {
   readonly socket: Connection
   readonly address: VettedAddress
   readonly port: number
+  /** The parent whose address that is, where the connection goes through one. */
+  readonly parent?: string
 }
 
 export interface DialerOptions {
@@ -42,6 +67,7 @@ export interface DialerOptions {
   readonly dialMs: () => number
   /** Connects without a socket of Node's; absent where there is only Node. */
   readonly rawDial?: RawDial | undefined
+  readonly parentDialer: ParentDialer
   /** Whether a destination is one of the gateway's own listeners. */
   readonly isOwnListener: (address: IpAddress, port: number) => boolean
   readonly onDialled: (outcome: DialOutcome, seconds: number) => void
@@ -58,6 +84,8 @@ export const KEEP_ALIVE_PROBE_MS = 60_000
 /** Resolves, vets and dials. No other code in the gateway opens a connection to an origin. */
 export class Dialer {
   readonly #options: DialerOptions
+  /** Through which parent a connection goes that is kept for more than one request. */
+  readonly parentOf = new WeakMap<Socket, string>()
 
   constructor(options: DialerOptions) {
     this.#options = options
@@ -89,6 +117,7 @@ export class Dialer {
       }
       const connectTo = (located: Result<Destination, DialFailure>) => {
         if (!located.ok) settle(located)
+        else if ('way' in located.value) this.#options.parentDialer.dial(located.value, caller, deadline).then(settle, reject)
         else if (!this.#raceRaw(located.value, caller, deadline, settle)) race(located.value, caller, deadline, settle)
       }
       const located = this.#locate(request)
@@ -113,7 +142,7 @@ export class Dialer {
 
   /** False where nothing has been begun. */
   #raceRaw(
-    { addresses, port }: Destination,
+    { addresses, port }: DirectDestination,
     caller: Caller,
     deadline: number,
     settle: (result: Result<Dialled<RawConnection>, DialFailure>) => void,
@@ -138,12 +167,14 @@ export class Dialer {
   /** Connects to a destination that was located before, within the rest of the same deadline. */
   connect(destination: Destination, caller: Caller, deadline: number): Promise<Result<Dialled, DialFailure>> {
     const started = performance.now()
-    return new Promise((resolve) =>
-      race(destination, caller, deadline, (result) => {
+    return new Promise((resolve, reject) => {
+      const settle = (result: Result<Dialled, DialFailure>) => {
         this.#measure(started, caller, result)
         resolve(result)
-      }),
-    )
+      }
+      if ('way' in destination) this.#options.parentDialer.dial(destination, caller, deadline).then(settle, reject)
+      else race(destination, caller, deadline, settle)
+    })
   }
 
   #measure(started: number, caller: Caller, result: Result<unknown, DialFailure>): void {
@@ -153,6 +184,8 @@ export class Dialer {
 
   #locate(request: DialRequest): Result<Destination, DialFailure> | Promise<Result<Destination, DialFailure>> {
     const { policy, host } = request
+    const way = chooseUpstream(request.upstream ?? [], policy, host)
+    if (way !== undefined) return this.#throughParent(request, way)
     const pin = host.kind === 'name' ? policy.pins.get(host.name) : undefined
     const port = pin?.port ?? request.port
     const vet = (found: Result<readonly IpAddress[], DialFailure>) =>
@@ -163,12 +196,27 @@ export class Dialer {
     return found instanceof Promise ? found.then((late) => vet(asDialFailure(late))) : vet(asDialFailure(found))
   }
 
+  /** A name is the parent's to resolve, and so to vet; an address is known here, and vetted here. */
+  #throughParent(request: DialRequest, way: UpstreamWay): Result<ParentDestination, DialFailure> {
+    const { policy, host, port, receivedVia } = request
+    if (host.kind === 'address') {
+      const vetted = this.#vet(request, [host.ip], false, port)
+      if (!vetted.ok) return vetted
+    }
+    return ok({ way, target: { host, port }, port, policy, receivedVia })
+  }
+
   #vet(
-    { policy, entry }: DialRequest,
+    { policy, host, entry, claim }: DialRequest,
     candidates: readonly IpAddress[],
     pinned: boolean,
     port: number,
-  ): Result<Destination, DialFailure> {
+  ): Result<DirectDestination, DialFailure> {
+    // A pin is the operator's word against DNS, and so against what clients find there.
+    if (claim !== undefined && host.kind === 'name' && !pinned && candidates.length > 0 && !isAmong(claim.address, candidates)) {
+      const detail = claim.onMismatch()
+      if (detail !== undefined) return err({ reason: 'address_mismatch', detail })
+    }
     const permission = { pinned, destinations: entry?.destinations, privateRanges: policy.privateRanges }
     const vetted: VettedAddress[] = []
     let refusal: AddressRefusal | undefined
@@ -184,6 +232,10 @@ export class Dialer {
     if (refusal === undefined) return err({ reason: 'dns_failed', detail: 'the name has no address' })
     return err({ reason: 'address_refused', detail: `${refusal.address.text} (${refusal.block})`, refusal })
   }
+}
+
+function isAmong(address: IpAddress, candidates: readonly IpAddress[]): boolean {
+  return candidates.some((candidate) => unmapped(candidate).text === address.text)
 }
 
 function asDialFailure(found: Result<readonly IpAddress[], LookupFailure>): Result<readonly IpAddress[], DialFailure> {
@@ -213,7 +265,7 @@ export class Caller {
 const TIMED_OUT: DialFailure = { reason: 'dial_timeout', detail: 'no address accepted a connection in time' }
 const NOT_LOCATED: DialFailure = { reason: 'dial_timeout', detail: 'no name server answered in time' }
 
-function beforeDeadline<T>(attempt: Promise<Result<T, DialFailure>>, deadline: number): Promise<Result<T, DialFailure>> {
+export function beforeDeadline<T>(attempt: Promise<Result<T, DialFailure>>, deadline: number): Promise<Result<T, DialFailure>> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => resolve(err(NOT_LOCATED)), Math.max(0, deadline - performance.now()))
     attempt.then(resolve, reject).finally(() => clearTimeout(timer))
@@ -224,8 +276,8 @@ function beforeDeadline<T>(attempt: Promise<Result<T, DialFailure>>, deadline: n
  * Tries the addresses one after another, each beside those still under way (RFC 8305): one that hangs delays the next by a
  * moment only, and unlike Node's `autoSelectFamily` a slow one is not given up for it.
  */
-function race(
-  { addresses, port }: Destination,
+export function race(
+  { addresses, port }: DirectDestination,
   caller: Caller,
   deadline: number,
   onSettled: (result: Result<Dialled, DialFailure>) => void,
@@ -289,7 +341,7 @@ export function failureOf(addresses: readonly string[], errno: number): DialFail
 }
 
 /** IPv6 and IPv4 in turn, IPv6 first (RFC 8305 section 4). */
-function interleaved(addresses: readonly VettedAddress[]): readonly VettedAddress[] {
+export function interleaved(addresses: readonly VettedAddress[]): readonly VettedAddress[] {
   if (addresses.every(({ family }) => family === addresses[0]?.family)) return addresses
   const six = addresses.filter(({ family }) => family === 6)
   const four = addresses.filter(({ family }) => family === 4)

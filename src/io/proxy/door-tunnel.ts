@@ -1,4 +1,4 @@
-import { letsThrough } from '../../core/policy/enforce.ts'
+import type { Denial } from '../../core/policy/enforce.ts'
 import { judgeHello } from '../../core/policy/judge-opening.ts'
 import type { Result } from '../../core/result.ts'
 import { formatClosingAnswer } from '../../core/wire/answer.ts'
@@ -6,11 +6,12 @@ import { ACCESS_DENIED_ALERT, HelloReader, type HelloReading } from '../../core/
 import type { PlainConnect } from '../../core/wire/connect-head.ts'
 import type { Door, DoorDial } from '../relay/door.ts'
 import { CarriedTunnel } from './carried-tunnel.ts'
-import { type Destination, type DialFailure, failureOf, NEXT_ADDRESS_MS } from './dial.ts'
+import { type Destination, type DialFailure, type DirectDestination, failureOf, NEXT_ADDRESS_MS } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
-import { type Allowed, admit } from './judge.ts'
+import { type Allowed, admit, enforceOpening } from './judge.ts'
 import type { ProxyContext } from './proxy-context.ts'
 import { judgeConnect, TLS_HANDSHAKE } from './tunnel.ts'
+import { lifetimeMs } from './tunnels.ts'
 
 /** What one dial at the door takes. */
 const MAX_ADDRESSES = 8
@@ -46,10 +47,10 @@ export class DoorTunnel {
   #firstByte: number | undefined
   #received = 0
   #isJudged = false
-  #byAddress: Allowed['byAddress'] | undefined
-  #takenFor: Allowed | undefined
+  #ruling: Allowed | undefined
+  #isTaken = false
   #hasPlace = false
-  #destination: Destination | undefined
+  #destination: DirectDestination | undefined
   /** When it was begun to be located, and how long that took. */
   #locateSince = 0
   #locateSeconds = 0
@@ -61,7 +62,7 @@ export class DoorTunnel {
   }
 
   begin(): void {
-    this.#step(() => this.#settle(admit(this.#parts.context, this.#exchange), (barred) => this.#judge(barred)))
+    this.#step(() => this.#settle(admit(this.#parts.context, this.#exchange, this.#parts.plain.head), (barred) => this.#judge(barred)))
   }
 
   opening(dial: DoorDial, bytes: Buffer, ended: boolean): void {
@@ -103,8 +104,8 @@ export class DoorTunnel {
   /** The connection that was asked for. */
   handed(fd: number, first: Buffer): void {
     this.#step(() => {
-      const ruling = this.#takenFor
-      if (ruling === undefined) throw new Error('a connection that nobody asked for')
+      const ruling = this.#ruling
+      if (ruling === undefined || !this.#isTaken) throw new Error('a connection that nobody asked for')
       this.#hasPlace = false
       this.#parts.onHanded(ruling, fd, first)
       this.#leave()
@@ -136,20 +137,21 @@ export class DoorTunnel {
 
   #judge(barred: Refusal | undefined): void {
     if (barred !== undefined) return this.#refuse(barred)
-    const ruling = judgeConnect(this.#exchange, this.#parts.plain.head)
-    if (!ruling.ok) return this.#refuse(ruling.error)
-    this.#byAddress = ruling.value.byAddress
-    const { admission } = this.#parts.context
-    this.#settle(admission.takeTunnel(this.#exchange.connection.client.text), (full) => {
-      if (full !== undefined) return this.#refuse({ reason: full })
-      this.#hasPlace = true
-      this.#place(ruling.value)
+    const { context, plain } = this.#parts
+    this.#settle(judgeConnect(context, this.#exchange, plain.head), (ruling) => {
+      if (!ruling.ok) return this.#refuse(ruling.error)
+      this.#ruling = ruling.value
+      this.#settle(context.admission.takeTunnel(this.#exchange.countedAs), (full) => {
+        if (full !== undefined) return this.#refuse({ reason: full })
+        this.#hasPlace = true
+        this.#place(ruling.value)
+      })
     })
   }
 
   #place(ruling: Allowed): void {
     const { early } = this.#parts
-    if (ruling.protocol === 'http' || ruling.inspect) return this.#take(ruling)
+    if (ruling.protocol === 'http' || ruling.inspect) return this.#take()
     if (ruling.protocol === 'any') this.#isJudged = true
     else {
       this.#reader = new HelloReader()
@@ -158,20 +160,20 @@ export class DoorTunnel {
       if (denial !== 'incomplete' && denial !== undefined) return this.#refuse(denial)
     }
     const { dialer } = this.#parts.context
-    const { target, generation } = this.#exchange
+    const { target, generation, policy, receivedVia } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
     this.#locateSince = performance.now()
     const deadline = dialer.deadline()
-    const request = { policy: generation.policy, ...target, entry: ruling.entry }
-    this.#settle(dialer.locateNow(request, deadline), (located) => this.#dial(located, ruling, deadline))
+    const request = { policy, upstream: generation.upstream, ...target, entry: ruling.entry, receivedVia }
+    this.#settle(dialer.locateNow(request, deadline), (located) => this.#dial(located, deadline))
   }
 
-  #take(ruling: Allowed): void {
-    this.#takenFor = ruling
+  #take(): void {
+    this.#isTaken = true
     this.#parts.door.take(this.#parts.id)
   }
 
-  #dial(located: Result<Destination, DialFailure>, ruling: Allowed, deadline: number): void {
+  #dial(located: Result<Destination, DialFailure>, deadline: number): void {
     const { door, id, plain } = this.#parts
     const now = performance.now()
     this.#locateSeconds = (now - this.#locateSince) / 1000
@@ -179,9 +181,11 @@ export class DoorTunnel {
       this.#parts.context.dialer.measured(located.error.reason, this.#locateSeconds)
       return this.#refuse(located.error)
     }
-    if (located.value.addresses.length > MAX_ADDRESSES) return this.#take(ruling)
+    // A parent has to be talked to before there is a tunnel through it.
+    if ('way' in located.value || located.value.addresses.length > MAX_ADDRESSES) return this.#take()
     this.#destination = located.value
-    const { openingSeconds, heldBytes } = this.#exchange.generation.config.limits
+    const { openingSeconds } = this.#exchange.limits
+    const { heldBytes } = this.#exchange.generation.config.limits
     this.#isDialling = door.connect(id, {
       addresses: this.#addresses(),
       port: located.value.port,
@@ -228,23 +232,20 @@ export class DoorTunnel {
     if (reading.kind === 'incomplete' && !isFull) return 'incomplete'
     this.#isJudged = true
     if (reading.kind !== 'incomplete') return this.#denialOf(reading)
-    return this.#named({ reason: 'not_tls', detail: 'no ClientHello within what is held' })
+    return this.#enforce({ reason: 'not_tls', detail: 'no ClientHello within what is held' })
   }
 
   #denialOf(reading: Exclude<HelloReading, { kind: 'incomplete' }>): Refusal | undefined {
-    const { target, generation } = this.#exchange
-    if (reading.kind !== 'hello') return this.#named({ reason: 'not_tls', detail: reading.why })
+    const { target, ech } = this.#exchange
+    if (reading.kind !== 'hello') return this.#enforce({ reason: 'not_tls', detail: reading.why })
     this.#exchange.serverName = reading.hello.serverNames[0]
-    const denial = target && judgeHello(reading.hello, target, generation.config.inspection.ech, this.#byAddress)
-    return denial && this.#named(denial)
+    const denial = target && judgeHello(reading.hello, target, ech, this.#ruling?.byAddress)
+    return denial && this.#enforce(denial)
   }
 
-  /** The denial after the mode: what report mode lets through is noted. */
-  #named(denial: Refusal): Refusal | undefined {
-    const named = this.#exchange.entry === undefined ? denial : { ...denial, entry: this.#exchange.entry }
-    if (!letsThrough(denial.reason, this.#exchange.generation.policy.mode)) return named
-    this.#exchange.wouldDeny ??= named
-    return undefined
+  #enforce(denial: Denial): Refusal | undefined {
+    if (this.#ruling === undefined) throw new Error('an opening before the ruling')
+    return enforceOpening(this.#exchange, this.#ruling, denial)
   }
 
   #refuse(refusal: Refusal): void {
@@ -266,9 +267,10 @@ export class DoorTunnel {
   }
 
   #carry(): void {
-    const { tunnelIdleSeconds, tunnelLifetimeSeconds } = this.#exchange.generation.config.limits
+    const { limits } = this.#exchange
     this.#exchange.allowed()
-    const relay = this.#parts.door.carry(this.#parts.id, tunnelIdleSeconds * 1000, tunnelLifetimeSeconds * 1000)
+    const lifetime = lifetimeMs(limits, this.#ruling?.narrowings)
+    const relay = this.#parts.door.carry(this.#parts.id, limits.tunnelIdleSeconds * 1000, lifetime)
     this.#hasPlace = false
     new CarriedTunnel(this.#parts.context, this.#exchange, relay, false)
     this.#parts.onLeft()
@@ -278,6 +280,6 @@ export class DoorTunnel {
     this.#parts.onLeft()
     if (!this.#hasPlace) return
     this.#hasPlace = false
-    this.#parts.context.admission.releaseTunnel(this.#exchange.connection.client.text)
+    this.#parts.context.admission.releaseTunnel(this.#exchange.countedAs)
   }
 }

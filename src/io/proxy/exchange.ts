@@ -1,12 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import type { AuditVerdict, RequestKind, TunnelEnd } from '../../core/audit-event.ts'
-import type { Config } from '../../core/config.ts'
+import type { CredentialRecord } from '../../core/config/credential-file.ts'
+import type { Config, Limits } from '../../core/config.ts'
 import type { Authority } from '../../core/names/authority.ts'
 import { addressHost, formatAuthority } from '../../core/names/authority.ts'
 import type { IpAddress } from '../../core/names/ip.ts'
+import type { ClientGroup } from '../../core/policy/client-group.ts'
 import type { Denial } from '../../core/policy/enforce.ts'
 import type { Entry } from '../../core/policy/entry.ts'
 import { type Hint, hintFor, plainHint } from '../../core/policy/hints.ts'
+import type { EchSetting } from '../../core/policy/judge-opening.ts'
+import type { Policy } from '../../core/policy/policy.ts'
 import { isFailure, type Reason } from '../../core/policy/reasons.ts'
 import type { AddressRefusal } from '../../core/policy/vet.ts'
 import { type Answer, buildAnswer } from '../../core/wire/answer.ts'
@@ -18,6 +22,8 @@ import type { Generation } from './generation.ts'
 /** A refusal with what only the dialler knows. */
 export interface Refusal extends Denial {
   readonly refusal?: AddressRefusal
+  /** Not yet a refusal to whoever asks again as it is told to. */
+  readonly isChallenge?: true
   /** Of the limits that have the reason in common, the one that was reached. */
   readonly limit?: 'head_fields'
 }
@@ -48,9 +54,26 @@ export class Exchange {
   serverName: string | undefined
   pathAndQuery: string | undefined
   entry: Entry | undefined
+  /** Whose policy counts; absent: the one at the top. */
+  group: ClientGroup | undefined
+  /** Who asked, where a password or a certificate told. */
+  user: string | undefined
+  proved: CredentialRecord | undefined
+  /** What its tunnels and requests are counted under. */
+  countedAs: string
+  /** Name of the hook that let it through, or refused it. */
+  hook: string | undefined
+  /** Header fields as they came; kept only where there are hooks to be shown them. */
+  hookFields: readonly string[] | undefined
   /** What report mode let pass. */
   wouldDeny: Denial | undefined
+  /** `Via` as it came. */
+  receivedVia: string | undefined
+  /** The parent proxy that it went through; `address` is then that one's. */
+  parentProxy: string | undefined
   address: { readonly ip: IpAddress; readonly port: number } | undefined
+  /** What there is to say of a request that is served. */
+  note: string | undefined
   #hint: Hint | undefined
   #counted = false
   #settled = false
@@ -62,6 +85,22 @@ export class Exchange {
     this.generation = generation
     this.connection = connection
     this.kind = kind
+    this.countedAs = connection.client.text
+  }
+
+  /** That of the client's group. */
+  get policy(): Policy {
+    return this.group?.policy ?? this.generation.policy
+  }
+
+  /** Those of the client's group. */
+  get limits(): Limits {
+    return this.group?.limits ?? this.generation.config.limits
+  }
+
+  /** That of the client's group. */
+  get ech(): EchSetting {
+    return this.group?.ech ?? this.generation.config.inspection.ech
   }
 
   get settled(): boolean {
@@ -84,14 +123,16 @@ export class Exchange {
 
   /** Records a refusal or failure and builds its answer. */
   refuse(refusal: Refusal): Answer {
-    const { policy, config } = this.generation
+    const { policy } = this
+    const { config } = this.generation
     const { reason, detail } = refusal
     const hint = this.target === undefined ? plainHint(refusal) : hintFor(policy, this.target, refusal, refusal.refusal)
     if (!this.#settled) {
       this.entry = refusal.entry ?? this.entry
+      this.hook = refusal.hook ?? this.hook
       this.#hint = hint
       const verdict = isFailure(reason) ? 'error' : 'deny'
-      this.#count(verdict, refusal)
+      this.#count(verdict, refusal, refusal.isChallenge)
       const limit = refusal.limit ?? limitOfReason(reason)
       if (limit !== undefined) this.#telemetry.hit(limit)
       this.#write(verdict, reason, detail, {})
@@ -102,7 +143,7 @@ export class Exchange {
   /** Counts a request that is being served; its line follows at its end. */
   allowed(): void {
     const { wouldDeny } = this
-    if (wouldDeny !== undefined && this.target !== undefined) this.#hint = hintFor(this.generation.policy, this.target, wouldDeny)
+    if (wouldDeny !== undefined && this.target !== undefined) this.#hint = hintFor(this.policy, this.target, wouldDeny)
     this.#count(wouldDeny === undefined ? 'allow' : 'would_deny', wouldDeny)
   }
 
@@ -114,7 +155,7 @@ export class Exchange {
     if (limit !== undefined) this.#telemetry.hit(limit)
     this.#telemetry.countBytes(this.entry?.id, relayed.bytesUp, relayed.bytesDown)
     const { wouldDeny } = this
-    this.#write(wouldDeny === undefined ? 'allow' : 'would_deny', wouldDeny?.reason, undefined, relayed)
+    this.#write(wouldDeny === undefined ? 'allow' : 'would_deny', wouldDeny?.reason, this.note, relayed)
   }
 
   /** Records a tunnel that was allowed and whose client did not finish its handshake with us. */
@@ -129,11 +170,11 @@ export class Exchange {
     })
   }
 
-  #count(event: AuditVerdict, denial: Denial | undefined): void {
+  #count(event: AuditVerdict, denial: Denial | undefined, isChallenge = false): void {
     if (this.#counted) return
     this.#counted = true
-    const quiet = denial?.reason === 'denied_by_rule' && denial.entry?.quiet === true
-    const { kind, connection, target, entry } = this
+    const quiet = isChallenge || (denial?.reason === 'denied_by_rule' && denial.entry?.quiet === true)
+    const { kind, connection, target, entry, group } = this
     this.#telemetry.count(
       {
         listener: connection.listener,
@@ -144,6 +185,7 @@ export class Exchange {
         entry: entry?.id,
         feature: entry?.feature,
         reason: denial?.reason,
+        group: group?.name,
       },
       this.#hint,
       quiet,
@@ -153,7 +195,8 @@ export class Exchange {
   #write(event: AuditVerdict, reason: Reason | undefined, detail: string | undefined, relayed: Partial<Relayed>): void {
     this.#settled = true
     const { policy, config } = this.generation
-    const { parent, kind, connection, method, target, entry, address, serverName } = this
+    const { parent, kind, connection, method, target, entry, address, serverName, group, user, hook, parentProxy } = this
+    const { original } = connection
     // What is undefined is left out of the line.
     const line: FullAuditEvent = {
       time: new Date().toISOString(),
@@ -163,6 +206,8 @@ export class Exchange {
       kind,
       listener: connection.listener,
       client: connection.client.text,
+      group: group?.name,
+      user,
       host: target?.host.text,
       port: target?.port,
       entry: entry?.id,
@@ -171,10 +216,13 @@ export class Exchange {
       method,
       path: this.#path(config.audit),
       sni: serverName,
+      hook,
       reason,
       hint: this.#hint?.text,
       detail,
       address: address && formatAuthority({ host: addressHost(address.ip), port: address.port }),
+      parentProxy,
+      original: original && formatAuthority({ host: addressHost(original.address), port: original.port }),
       bytesUp: relayed.bytesUp,
       bytesDown: relayed.bytesDown,
       endedBy: relayed.endedBy,

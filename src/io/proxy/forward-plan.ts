@@ -1,4 +1,6 @@
-import { type Authority, formatAuthority, parseAuthority } from '../../core/names/authority.ts'
+import type { Narrowing } from '../../core/hooks/hook-answer.ts'
+import { type Authority, addressHost, formatAuthority, parseAuthority } from '../../core/names/authority.ts'
+import type { OriginalDestination } from '../../core/policy/transparent-target.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { hasPassedThrough } from '../../core/wire/fields.ts'
 import {
@@ -11,7 +13,7 @@ import {
 } from '../../core/wire/request-head.ts'
 import type { HttpSession } from './client-connection.ts'
 import type { Exchange, Refusal } from './exchange.ts'
-import { judgeHead, rule } from './judge.ts'
+import { type Allowed, judgeHead, rule, ruleTransparent } from './judge.ts'
 import type { ProxyContext } from './proxy-context.ts'
 
 /** What is to be forwarded, judged. */
@@ -22,31 +24,61 @@ export interface ForwardPlan {
   /** Exactly as the client sent it. */
   readonly pathAndQuery: string
   readonly framing: BodyFraming
+  /** What a hook narrowed it to: of a WebSocket, how long it may stand. */
+  readonly narrowings: readonly Narrowing[] | undefined
 }
 
 const DEFAULT_PORT = { http: 80, https: 443 } as const
 
 /** Wire, session and policy, of a request that was admitted: what may be sent, or why nothing is. */
-export function planForward(context: ProxyContext, exchange: Exchange, head: RequestHead): Result<ForwardPlan, Refusal> {
+export function planForward(
+  context: ProxyContext,
+  exchange: Exchange,
+  head: RequestHead,
+): Result<ForwardPlan, Refusal> | Promise<Result<ForwardPlan, Refusal>> {
   const judged = judgeHead(exchange, head)
   if (!judged.ok) return judged
   const { session } = exchange.connection
   const scheme = session?.scheme ?? 'http'
-  const where = session === undefined ? locateByTarget(judged.value.target) : locateInSession(session, judged.value.target, head)
+  const where = locate(exchange, judged.value.target, head)
   if (!where.ok) return where
   const { authority, pathAndQuery } = where.value
   exchange.target = authority
   exchange.pathAndQuery = pathAndQuery
   const problem = checkFields(context, head)
   if (problem !== undefined) return err(problem)
-  const allowed = rule(exchange, { ...authority, http: { method: head.method, path: pathOf(pathAndQuery) } })
-  if (!allowed.ok) return allowed
-  return ok({ scheme, authority, defaultPort: DEFAULT_PORT[scheme], pathAndQuery, framing: judged.value.framing })
+  const http = { method: head.method, path: pathOf(pathAndQuery) }
+  const { original } = exchange.connection
+  const allowed =
+    original === undefined
+      ? rule(exchange, { ...authority, http }, head.rawHeaders)
+      : ruleTransparent(exchange, authority.host.kind === 'name' ? authority.host.name : undefined, original, {
+          http,
+          rawHeaders: head.rawHeaders,
+        })
+  const planOf = (ruled: Result<Allowed, Refusal>): Result<ForwardPlan, Refusal> =>
+    ruled.ok
+      ? ok({
+          scheme,
+          authority,
+          defaultPort: DEFAULT_PORT[scheme],
+          pathAndQuery,
+          framing: judged.value.framing,
+          narrowings: ruled.value.narrowings,
+        })
+      : ruled
+  return allowed instanceof Promise ? allowed.then(planOf) : planOf(allowed)
 }
 
 interface Where {
   readonly authority: Authority
   readonly pathAndQuery: string
+}
+
+function locate(exchange: Exchange, target: RequestTarget, head: RequestHead): Result<Where, WireProblem> {
+  const { session, original } = exchange.connection
+  if (session !== undefined) return locateInSession(session, target, head)
+  return original === undefined ? locateByTarget(target) : locateByHost(original, target, head)
 }
 
 function locateByTarget(target: RequestTarget): Result<Where, WireProblem> {
@@ -64,6 +96,30 @@ function locateInSession(session: HttpSession, target: RequestTarget, { rawHeade
     return err({ reason: 'host_mismatch', detail: `the tunnel is for ${formatAuthority(session.authority)}` })
   }
   return ok({ authority: session.authority, pathAndQuery: target.pathAndQuery })
+}
+
+/**
+ * On a connection that was redirected here the Host says who is meant and nothing else: the port is the one that was dialled, and an
+ * address can only be the one that was dialled. A request of HTTP/1.0 without Host is for that address.
+ */
+function locateByHost(
+  original: OriginalDestination,
+  target: RequestTarget,
+  { rawHeaders }: RequestHead,
+): Result<Where, WireProblem> {
+  if (target.form === 'authority') return err({ reason: 'method_not_listed', detail: 'CONNECT to no proxy' })
+  const { address, port } = original
+  const dialled: Authority = { host: addressHost(address), port }
+  const said = fieldValue(rawHeaders, 'host')
+  const host = said === undefined ? ok(dialled) : parseAuthority(said, port)
+  if (!host.ok) return err({ reason: 'malformed_request', detail: 'Host is not valid' })
+  const authority = host.value
+  // RFC 9112 section 3.2.2: the target counts, and the Host has to say the same.
+  const named = target.form === 'absolute' ? [authority, target.authority] : [authority]
+  const isMeant = named.every((one) => one.port === port && one.host.text === authority.host.text)
+  if (!isMeant || (authority.host.kind === 'address' && authority.host.text !== address.text))
+    return err({ reason: 'host_mismatch', detail: `the connection is to ${formatAuthority(dialled)}` })
+  return ok({ authority, pathAndQuery: target.pathAndQuery })
 }
 
 function checkFields(context: ProxyContext, { rawHeaders }: RequestHead): WireProblem | undefined {

@@ -4,6 +4,7 @@ import httpProxy from 'http-proxy'
 import { parseIp } from '../../core/names/ip.ts'
 import { type Field, requestFields, responseFields } from '../../core/wire/fields.ts'
 import type { RequestHead } from '../../core/wire/request-head.ts'
+import { claimOf } from './claim.ts'
 import { Caller, type Destination } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { type ForwardPlan, planForward } from './forward-plan.ts'
@@ -65,26 +66,33 @@ export class Forwarder {
 
   async forward(request: ForwardRequest): Promise<void> {
     const { exchange, head, responder } = request
-    const admitted = admit(this.#context, exchange)
+    const admitted = admit(this.#context, exchange, head)
     const barred = admitted instanceof Promise ? await admitted : admitted
     // In the meantime the rest of the request may have turned out malformed, and the client may have gone.
     if (exchange.settled) return
     if (barred !== undefined) return refuse(request, barred)
-    const plan = planForward(this.#context, exchange, head)
+    const planned = planForward(this.#context, exchange, head)
+    const plan = planned instanceof Promise ? await planned : planned
+    if (exchange.settled) return
     if (!plan.ok) return refuse(request, plan.error)
     if (responder.gone) return exchange.served({ ...NOTHING_RELAYED, endedBy: 'client' })
     responder.onClose(() => this.#onClientDone(request))
     const { authority } = plan.value
     const { dialer } = this.#context
     const deadline = dialer.deadline()
-    const located = await dialer.locate({ policy: exchange.generation.policy, ...authority, entry: exchange.entry }, deadline)
+    // What was judged: the host that the origin is told, or the address that the client was connecting to.
+    const { policy, target = authority, entry } = exchange
+    const claim = claimOf(this.#context, exchange)
+    const { upstream } = exchange.generation
+    const { receivedVia } = exchange
+    const located = await dialer.locate({ policy, upstream, ...target, entry, claim, receivedVia }, deadline)
     if (!located.ok) return refuse(request, located.error)
     await this.#send(request, plan.value, located.value, deadline)
   }
 
   async #send(request: ForwardRequest, plan: ForwardPlan, destination: Destination, deadline: number): Promise<void> {
     const { exchange, req, res, responder, head } = request
-    const agent = this.#pool.agentFor(exchange.generation.number, plan, destination)
+    const agent = this.#pool.agentFor(exchange, plan, destination)
     const isKept = agent.hasIdle && mayUseKept(request, plan)
     // From here to `web` nothing may wait where a kept connection is counted on: another request could take it.
     if (!isKept) {
@@ -138,6 +146,7 @@ export class Forwarder {
     if (socket !== null) {
       flight.relayed = bytesThrough(socket)
       const peer = parseIp(socket.remoteAddress ?? '')
+      exchange.parentProxy = this.#context.dialer.parentOf.get(socket)
       if (peer !== undefined) exchange.address = { ip: peer, port: socket.remotePort ?? 0 }
     }
     let interim = 0
@@ -153,7 +162,7 @@ export class Forwarder {
     proxyReq.once('close', () => {
       if (exchange.settled) responder.abandonBody()
     })
-    proxyReq.setTimeout(exchange.generation.config.limits.originSeconds * 1000, () => proxyReq.destroy(new OriginTimeout()))
+    proxyReq.setTimeout(exchange.limits.originSeconds * 1000, () => proxyReq.destroy(new OriginTimeout()))
     // Node would hold the head back until there is something of the body.
     if (flight.plan.framing.kind !== 'none' && req.readableLength === 0) proxyReq.flushHeaders()
     if (expectsContinue) responder.sendContinue()
@@ -213,7 +222,7 @@ export class Forwarder {
     if (!flight.isFresh && wasDead && isReplayable(head, plan)) {
       this.#flights.delete(req)
       // The others that were kept are no younger.
-      this.#pool.agentFor(exchange.generation.number, plan, flight.destination).closeIdle()
+      this.#pool.agentFor(exchange, plan, flight.destination).closeIdle()
       const again = this.#send(request, plan, flight.destination, this.#context.dialer.deadline())
       return void again.catch(() => refuse(request, { reason: 'internal_error' }))
     }

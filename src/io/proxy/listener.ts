@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { RequestKind } from '../../core/audit-event.ts'
@@ -11,6 +12,7 @@ import type { RequestHead, WireProblem } from '../../core/wire/request-head.ts'
 import { listen } from '../listen.ts'
 import type { Door } from '../relay/door.ts'
 import { beforeReading } from '../telemetry/tallies.ts'
+import type { ListenerTls } from '../tls/listener-tls.ts'
 import { ClientConnection, type PendingRequest } from './client-connection.ts'
 import { answerWithFile, asksForFile } from './client-files.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
@@ -18,9 +20,11 @@ import { KEEP_ALIVE_PROBE_MS } from './dial.ts'
 import { Exchange } from './exchange.ts'
 import type { Forwarder } from './forward.ts'
 import { HeldBytes } from './held-bytes.ts'
+import { type FrontOptions, type FrontParts, openFront } from './front.ts'
 import { Http2Inside } from './http2-inside.ts'
 import { type Allowed, headOf } from './judge.ts'
 import { wireProblemOf } from './parser-error.ts'
+import type { ClientPlaces } from './places.ts'
 import type { ProxyContext } from './proxy-context.ts'
 import { ProxyDoor } from './proxy-door.ts'
 import { Http1Responder } from './responder.ts'
@@ -30,30 +34,46 @@ import { forwardWebSocket } from './websocket.ts'
 /** How often Node looks for heads that are overdue. */
 const HEAD_CHECK_MS = 500
 
+export interface ListenerOptions extends FrontOptions {
+  /** Clients speak TLS to it, after a PROXY header if there is one. */
+  readonly tls: ListenerTls | undefined
+  readonly places: ClientPlaces
+}
+
 /**
  * A listener for explicit proxying: CONNECT, absolute-form HTTP and WebSockets over plain HTTP. Node parses; what it lets
- * through is judged again by `core/wire`, and every connection has a record of its own.
+ * through is judged again by `core/wire`, and every connection has a record of its own. A transparent listener is the same behind
+ * another front.
  */
 export class ProxyListener {
   readonly name: string
   readonly #context: ProxyContext
   readonly #forwarder: Forwarder
-  readonly #server: Server
+  readonly #server: Server | TlsServer
   #http2: Http2Inside
   /** Every connection that is open, and what is inside one. */
   readonly #connections = new Map<Socket, ClientConnection>()
+  readonly #places: ClientPlaces
+  /** Takes a connection as it comes to the HTTP parser: Node's own way, which it has to be asked for here. */
+  readonly #parser: (this: Server, socket: Socket) => void
+  readonly #front: FrontParts | undefined
   #onConnection: (() => void) | undefined
-  #maxConnections: number
-  #handedOver = 0
-  /** Where connections come in that Node does not accept. */
-  #door: Door | undefined
+  #accepted = 0
+  /** Where connections come in that Node does not accept; absent where every one has to go through a front or TLS. */
+  readonly #door: Door | undefined
   #opened: ProxyDoor | undefined
+  #clientCa: string | undefined
+  /** Node's way to take a connection through its TLS handshake; absent where the listener speaks no TLS. */
+  readonly #shakeHands: ((this: Server, socket: Socket) => void) | undefined
+  /** Connections whose TLS handshake is not done, by both their ends. */
+  readonly #handshaking = new Map<string, Socket>()
 
-  constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits) {
+  constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits, options: ListenerOptions) {
     this.name = name
     this.#context = context
     this.#forwarder = forwarder
-    this.#server = createServer({
+    const { tls } = options
+    const ways = {
       // The target and the fields have limits of their own, judged after parsing; this one only bounds the parser.
       maxHeaderSize: limits.targetBytes + limits.headBytes,
       headersTimeout: limits.headSeconds * 1000,
@@ -65,13 +85,19 @@ export class ProxyListener {
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS,
       noDelay: true,
-    })
+    }
+    this.#server = tls === undefined ? createServer(ways) : createTlsServer({ ...ways, ...tlsOptions(tls, limits) })
+    this.#clientCa = tls?.clientCa
     // Node would silently drop the fields past 2,000; ours are counted and refused.
     this.#server.maxHeadersCount = 0
-    this.#maxConnections = limits.connections
-    this.#boundConnections()
     this.#http2 = this.#http2Inside(limits)
+    this.#parser = takenFrom(this.#server, tls === undefined ? 'connection' : 'secureConnection')
+    this.#shakeHands = tls === undefined ? undefined : takenFrom(this.#server, 'connection')
+    this.#front = this.#frontOf(options)
+    this.#door = this.#front === undefined && tls === undefined ? context.relay.door : undefined
     this.#listen()
+    this.#places = options.places
+    this.#places.share({ leave: (places) => this.#leave(places) })
   }
 
   /** Takes other limits from now on; connections there are keep what Node has set for them. */
@@ -80,27 +106,45 @@ export class ProxyListener {
     Object.assign(this.#server, { maxHeaderSize: limits.targetBytes + limits.headBytes })
     this.#server.headersTimeout = limits.headSeconds * 1000
     this.#server.keepAliveTimeout = limits.keepAliveSeconds * 1000
-    this.#maxConnections = limits.connections
-    this.#boundConnections()
     this.#http2 = this.#http2Inside(limits)
   }
 
-  /** So many of this listener's connections are tunnels that Node does not see any more; they count all the same. */
-  handedOver(tunnels: number): void {
-    this.#handedOver = tunnels
-    this.#boundConnections()
+  /** Takes other certificates from now on. A handshake that began with other CAs for clients than these does not count. */
+  secure(tls: ListenerTls | undefined): void {
+    if (tls === undefined || !('setSecureContext' in this.#server)) return
+    this.#server.setSecureContext(tls.context)
+    // Node's types leave it out; it is read for each new connection.
+    Object.assign(this.#server, { requestCert: tls.asksForCertificates })
+    if (tls.clientCa !== this.#clientCa) for (const socket of this.#handshaking.values()) socket.destroy()
+    this.#clientCa = tls.clientCa
   }
 
-  #boundConnections(): void {
-    if (this.#door !== undefined) {
-      const dropped = this.#door.limit(this.#maxConnections - this.#connections.size)
-      // Told here for once: the door counts by itself what it closes.
-      if (dropped > 0) this.#context.telemetry.metrics.limitHits.inc({ limit: 'connections' }, dropped)
-      return
-    }
-    const left = this.#maxConnections - this.#handedOver
+  #leave(places: number): void {
+    const most = this.#accepted + places
     // To Node 20 nought is no bound at all.
-    this.#server.maxConnections = left > 0 ? left : -1
+    this.#server.maxConnections = most > 0 ? most : -1
+  }
+
+  #frontOf({ proxyProtocol, transparent }: FrontOptions): FrontParts | undefined {
+    if (proxyProtocol === undefined && transparent === undefined) return undefined
+    return {
+      proxyProtocol,
+      transparent,
+      context: this.#context,
+      exchange: (connection, kind) => this.#exchange(connection, kind),
+      adopt: (connection) => this.#connections.set(connection.socket, connection),
+      parse: ({ socket }) => {
+        this.#enter(socket)
+        // It was paused while its front was read; inside TLS it is not read from here.
+        if (this.#shakeHands === undefined) socket.resume()
+      },
+      serveInside: this.#serveInside,
+      onFault: (error, { socket }, exchange) => {
+        if (exchange === undefined) this.#context.log.error({ listener: this.name, err: error }, 'connection handler failed')
+        else this.#fault(error, exchange)
+        socket.destroy()
+      },
+    }
   }
 
   #http2Inside(limits: Limits): Http2Inside {
@@ -117,23 +161,17 @@ export class ProxyListener {
     this.#onConnection = callback
   }
 
-  /** Client connections there are, tunnels among them. */
-  get connections(): number {
-    return this.#connections.size + (this.#door?.connections ?? this.#handedOver)
-  }
-
-  /** Binds, and accepts without Node where the relay can; throws what the system says. */
+  /** Binds; throws what the system says. */
   async start(address: ListenAddress): Promise<ListenAddress> {
-    const { door } = this.#context.relay
-    if (door !== undefined) return this.#openDoor(door, address)
+    if (this.#door !== undefined) return this.#openDoor(this.#door, address)
     const bound = await listen(this.#server, address)
     this.#server.on('error', (error) => this.#context.log.error({ listener: this.name, err: error }, 'listener failed'))
     return bound
   }
 
   async #openDoor(door: Door, address: ListenAddress): Promise<ListenAddress> {
-    this.#door = door
-    this.#boundConnections()
+    const { limitHits } = this.#context.telemetry.metrics
+    this.#places.shareDoor(door, (dropped) => limitHits.inc({ limit: 'connections' }, dropped))
     const opened = new ProxyDoor({
       listener: this.name,
       context: this.#context,
@@ -146,7 +184,7 @@ export class ProxyListener {
     this.#opened = opened
     // Node's server listens nowhere, and looks for overdue heads only once it has been told that it does.
     this.#server.emit('listening')
-    beforeReading(this.#context.telemetry.metrics.limitHits, () => this.#boundConnections())
+    beforeReading(limitHits, () => this.#places.tell())
     return bound
   }
 
@@ -158,6 +196,7 @@ export class ProxyListener {
   #onHanded(exchange: Exchange, ruling: Allowed, early: Buffer): void {
     const { connection } = exchange
     connection.closing = true
+    this.#occupy(connection.socket)
     this.#own(connection)
     const held = new HeldBytes(connection.socket, early, exchange.generation.config.limits.heldBytes, () =>
       this.#context.telemetry.hit('held_bytes'),
@@ -181,11 +220,11 @@ export class ProxyListener {
 
   #listen(): void {
     const server = this.#server
-    server.on('connection', (socket: Socket) => {
-      // A connection that is given back to the parser comes here once more.
-      if (this.#connections.has(socket)) return
-      this.#own(ClientConnection.accepted(socket, this.name))
-      this.#onConnection?.()
+    server.on('connection', (socket: Socket) => this.#accept(socket))
+    server.on('secureConnection', (socket: TLSSocket) => this.#handshakeDone(socket))
+    server.on('tlsClientError', (_error: Error, socket: TLSSocket) => {
+      this.#context.telemetry.metrics.tlsHandshakeFailures.inc({ cause: 'listener' })
+      socket.destroy()
     })
     server.on('timeout', (socket: Socket) => this.#onIdle(socket))
     server.on('drop', () => this.#context.telemetry.metrics.limitHits.inc({ limit: 'connections' }))
@@ -199,6 +238,50 @@ export class ProxyListener {
     server.on('checkContinue', (req, res) => this.#guard(req.socket, () => this.#onRequest(req, res, true)))
     server.on('checkExpectation', (req, res) => this.#guard(req.socket, () => this.#onRequest(req, res, false)))
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => this.#onParserError(error, socket))
+  }
+
+  #accept(socket: Socket): void {
+    this.#occupy(socket)
+    const connection = new ClientConnection(socket, this.name)
+    if (this.#front === undefined) this.#enter(socket)
+    this.#own(connection)
+    this.#onConnection?.()
+    const front = this.#front
+    if (front !== undefined) this.#guard(socket, () => openFront(front, connection))
+  }
+
+  #occupy(socket: Socket): void {
+    this.#accepted++
+    this.#places.take()
+    socket.once('close', () => {
+      this.#accepted--
+      this.#places.giveBack()
+    })
+  }
+
+  /** To the HTTP parser, through TLS where the listener speaks it. */
+  #enter(socket: Socket): void {
+    if (this.#shakeHands === undefined) return this.#parser.call(this.#server, socket)
+    const ends = endsOf(socket)
+    this.#handshaking.set(ends, socket)
+    socket.once('close', () => {
+      if (this.#handshaking.get(ends) === socket) this.#handshaking.delete(ends)
+    })
+    this.#shakeHands.call(this.#server, socket)
+  }
+
+  /** From here on the connection is what is inside its TLS. */
+  #handshakeDone(socket: TLSSocket): void {
+    const ends = endsOf(socket)
+    const outside = this.#handshaking.get(ends)
+    const before = outside && this.#connections.get(outside)
+    // It has closed meanwhile: nobody knows any more whose it was.
+    if (outside === undefined || before === undefined) return void socket.destroy()
+    this.#connections.delete(outside)
+    this.#handshaking.delete(ends)
+    const source = { address: before.client, port: before.clientPort }
+    this.#parser.call(this.#server, socket)
+    this.#own(new ClientConnection(socket, this.name, undefined, { source, clientCa: this.#clientCa }))
   }
 
   /** Nothing came in `keepAliveSeconds`, or in the time that the new owner of a connection has set. */
@@ -237,20 +320,14 @@ export class ProxyListener {
   #own(connection: ClientConnection): void {
     const { socket } = connection
     this.#connections.set(socket, connection)
-    if (this.#door !== undefined) this.#boundConnections()
-    socket.on('close', () => this.#disown(socket))
+    socket.on('close', () => this.#connections.delete(socket))
     // Until somebody else owns the socket, an error on it ends it and nothing more.
     socket.on('error', destroyThis)
   }
 
-  #disown(socket: Socket): void {
-    this.#connections.delete(socket)
-    if (this.#door !== undefined) this.#boundConnections()
-  }
-
   /** One that has closed meanwhile has a record for what is still said of it, and no other trace. */
   #connection(socket: Socket): ClientConnection {
-    return this.#connections.get(socket) ?? ClientConnection.accepted(socket, this.name)
+    return this.#connections.get(socket) ?? new ClientConnection(socket, this.name)
   }
 
   #exchange(connection: ClientConnection, kind: RequestKind): Exchange {
@@ -320,9 +397,9 @@ export class ProxyListener {
     else this.#parse(socket)
   }
 
-  /** Gives a connection that was taken from the HTTP parser back to it. */
+  /** Gives a connection to the HTTP parser, or back to it. */
   #parse(socket: Socket): void {
-    this.#server.emit('connection', socket)
+    this.#parser.call(this.#server, socket)
     // It was paused while nobody owned its bytes, and a new listener alone does not undo that.
     socket.resume()
   }
@@ -398,7 +475,36 @@ function destroyThis(this: Socket): void {
   this.destroy()
 }
 
+function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`
+}
+
+/** Node's own way to take what the event is about: from here on it has to be asked for. */
+function takenFrom(server: Server, event: 'connection' | 'secureConnection'): (this: Server, socket: Socket) => void {
+  const [own] = server.listeners(event)
+  if (own === undefined) throw new Error('this Node takes connections in another way')
+  server.off(event, own as (socket: Socket) => void)
+  return own as (this: Server, socket: Socket) => void
+}
+
+/**
+ * A client whose certificate does not hold is let in as far as its first request, which is refused: a broken handshake would tell neither
+ * the client nor the audit log why.
+ */
+function tlsOptions(tls: ListenerTls, { headSeconds }: Limits) {
+  return {
+    ...tls.context,
+    requestCert: tls.asksForCertificates,
+    rejectUnauthorized: false,
+    handshakeTimeout: headSeconds * 1000,
+    ALPNProtocols: ['http/1.1'],
+    // As plain listeners have it: a client may end its side of a tunnel before its origin does.
+    allowHalfOpen: true,
+  }
+}
+
 /** Of an ordinary request on the connection. */
-function kindOf({ session }: ClientConnection): RequestKind {
+function kindOf({ session, original }: ClientConnection): RequestKind {
+  if (original !== undefined) return 'transparent'
   return session?.scheme === 'https' ? 'inspected' : 'forward'
 }

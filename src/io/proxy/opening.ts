@@ -11,8 +11,33 @@ export type OpeningVerdict =
   | { readonly kind: 'closed' }
   | { readonly kind: 'timeout' }
 
+/** What is inside a tunnel, judged before anything is relayed. */
+export interface TunnelOpening {
+  /** The verdict on what has arrived so far, or nothing while it is open. */
+  now(): OpeningVerdict | undefined
+  /** Waits for the verdict, for as long as an opening may take. */
+  wait(deadlineMs: number): Promise<OpeningVerdict>
+}
+
+/** One that was judged before there was a tunnel. */
+export class JudgedOpening implements TunnelOpening {
+  readonly #verdict: OpeningVerdict
+
+  constructor(verdict: OpeningVerdict) {
+    this.#verdict = verdict
+  }
+
+  now(): OpeningVerdict {
+    return this.#verdict
+  }
+
+  async wait(): Promise<OpeningVerdict> {
+    return this.#verdict
+  }
+}
+
 /** Reads the TLS opening out of the bytes held, piece by piece as they come, and has it judged. */
-export class TlsOpening {
+export class TlsOpening implements TunnelOpening {
   readonly #held: HeldBytes
   readonly #judge: (hello: ClientHello) => Denial | undefined
   readonly #reader = new HelloReader()

@@ -20,22 +20,23 @@ export async function connectOrigin(
 ): Promise<Result<Socket, Refusal>> {
   const early = takeDialled(exchange, destination)
   if (early !== undefined) {
-    const secured = await secure(context, exchange, early.socket, deadline)
+    const secured = await secure(context, exchange, early, deadline)
     // It may have waited long for its first request, and its origin no longer.
     if (secured.ok || secured.error.reason !== 'origin_protocol_error') return secured
   }
   const dialled = await context.dialer.connect(destination, caller, deadline)
-  return dialled.ok ? secure(context, exchange, dialled.value.socket, deadline) : dialled
+  return dialled.ok ? secure(context, exchange, dialled.value, deadline) : dialled
 }
 
 /** Verified TLS where the request came out of TLS. Owns the socket: a failure ends it. */
 async function secure(
   context: ProxyContext,
   exchange: Exchange,
-  socket: Socket,
+  { socket, parent }: Dialled,
   deadline: number,
 ): Promise<Result<Socket, Refusal>> {
   const { session } = exchange.connection
+  if (parent !== undefined) context.dialer.parentOf.set(socket, parent)
   if (session?.scheme !== 'https') return ok(socket)
   const { inspection } = exchange.generation
   if (inspection === undefined) {
@@ -48,6 +49,7 @@ async function secure(
     const cause = secured.error.reason === 'origin_certificate_invalid' ? 'origin_certificate' : 'origin_protocol'
     context.telemetry.metrics.tlsHandshakeFailures.inc({ cause })
   }
+  if (secured.ok && parent !== undefined) context.dialer.parentOf.set(secured.value, parent)
   return secured
 }
 
@@ -58,7 +60,12 @@ function takeDialled({ connection }: Exchange, destination: Destination): Dialle
   if (session === undefined || dialled === undefined) return undefined
   session.dialled = undefined
   const stands = !dialled.socket.destroyed && !dialled.socket.readableEnded
-  if (stands && destination.addresses.some(({ text }) => text === dialled.address.text)) return dialled
+  if (stands && isWayOf(destination, dialled)) return dialled
   dialled.socket.destroy()
   return undefined
+}
+
+function isWayOf(destination: Destination, { address, parent }: Dialled): boolean {
+  if ('way' in destination) return destination.way.proxy.some(({ label }) => label === parent)
+  return parent === undefined && destination.addresses.some(({ text }) => text === address.text)
 }

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import { formatAuthority } from '../../core/names/authority.ts'
 import { LRUCache } from '../lru.ts'
 import type { Destination } from './dial.ts'
+import type { Exchange } from './exchange.ts'
 import type { ForwardPlan } from './forward-plan.ts'
 
 /** Origins whose idle connections are kept; the one used longest ago makes way. */
@@ -143,9 +144,15 @@ function endUnasked(this: Duplex): void {
   this.destroy()
 }
 
+function wayTo(destination: Destination): string {
+  if ('way' in destination) return destination.way.proxy.map(({ label }) => label).join(' ')
+  const vetted = destination.addresses.map(({ text }) => text)
+  return vetted.sort().join(' ')
+}
+
 /**
- * Idle origin connections, kept by policy generation, scheme, host, port and vetted addresses: when any of them changes, the old
- * connections are not used again.
+ * Idle origin connections, kept by policy generation, client group, scheme, host, port and vetted addresses, or parents: when any of
+ * them changes, the old connections are not used again.
  */
 export class OriginPool {
   readonly #hooks: PoolHooks
@@ -160,12 +167,12 @@ export class OriginPool {
   }
 
   agentFor(
-    generation: number,
+    { generation: { number: generation }, group }: Pick<Exchange, 'generation' | 'group'>,
     { scheme, authority }: Pick<ForwardPlan, 'scheme' | 'authority'>,
-    { addresses, port }: Destination,
+    destination: Destination,
   ): OriginAgent {
-    const vetted = addresses.map(({ text }) => text).sort()
-    const key = `${generation} ${scheme} ${formatAuthority(authority)} ${port} ${vetted.join(' ')}`
+    const way = `${destination.port} ${wayTo(destination)}`
+    const key = `${generation} ${group?.name ?? ''} ${scheme} ${formatAuthority(authority)} ${way}`
     let agent = this.#agents.get(key)
     if (agent === undefined) {
       agent = new OriginAgent(this.#hooks, this.#all)

@@ -11,7 +11,29 @@ export function isListener(listeners: readonly ListenAddress[], address: IpAddre
 }
 
 function isOwnAddress(address: IpAddress): boolean {
-  if (isLoopback(address) || isUnspecified(address)) return true
+  return isLoopback(address) || isUnspecified(address) || ownAddresses().has(address.text)
+}
+
+/** Addresses of an interface change seldom, and reading them takes longer than all else that is asked of a connection. */
+const REMEMBERED_MS = 1_000
+
+/** This host's own addresses, for a question with every connection. */
+export class OwnAddresses {
+  #known: ReadonlySet<string> = new Set()
+  #readMs = Number.NEGATIVE_INFINITY
+
+  has(address: IpAddress): boolean {
+    if (isLoopback(address) || isUnspecified(address)) return true
+    const nowMs = performance.now()
+    if (nowMs - this.#readMs > REMEMBERED_MS) {
+      this.#known = ownAddresses()
+      this.#readMs = nowMs
+    }
+    return this.#known.has(address.text)
+  }
+}
+
+function ownAddresses(): ReadonlySet<string> {
   const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
-  return own.some((candidate) => parseIp(candidate.address.replace(/%.*$/, ''))?.text === address.text)
+  return new Set(own.flatMap(({ address }) => parseIp(address.replace(/%.*$/, ''))?.text ?? []))
 }

@@ -1,3 +1,4 @@
+import type { CredentialVerifier } from '../credentials/verifier.ts'
 import type { Relay } from '../relay/relay.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
@@ -15,6 +16,7 @@ export interface ProxyContext {
   readonly relay: Relay
   readonly telemetry: Telemetry
   readonly admission: Admission
+  readonly credentials: CredentialVerifier
   readonly tunnels: Tunnels
   readonly exchanges: Exchanges
   readonly log: Logger

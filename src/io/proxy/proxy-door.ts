@@ -80,7 +80,7 @@ export class ProxyDoor implements DoorKeeper {
     const plain = readPlainConnect(first.toString('latin1'))
     // What the parser would not read to its end is for it to refuse.
     if (plain === undefined || plain.length > targetBytes + headBytes) return door.take(id)
-    const exchange = begin(ClientConnection.atDoor(listener, this.#addressOf(peer), peer.port))
+    const exchange = begin(ClientConnection.atDoor(listener, { address: this.#addressOf(peer), port: peer.port }))
     const tunnel = new DoorTunnel({
       context,
       door,

@@ -12,12 +12,14 @@ export class TunnelDeadlines {
   readonly #idle: NodeJS.Timeout | undefined
   readonly #lifetime: NodeJS.Timeout | undefined
 
+  /** @param lifetimeMs how long it may stand altogether; 0 is without limit */
   constructor(
     socket: Socket,
-    { tunnelIdleSeconds, tunnelLifetimeSeconds }: Limits,
+    { tunnelIdleSeconds }: Limits,
+    lifetimeMs: number,
     onDeadline: (which: 'idle_timeout' | 'lifetime') => void,
   ) {
-    if (tunnelLifetimeSeconds > 0) this.#lifetime = setTimeout(() => onDeadline('lifetime'), tunnelLifetimeSeconds * 1000)
+    if (lifetimeMs > 0) this.#lifetime = setTimeout(() => onDeadline('lifetime'), lifetimeMs)
     if (tunnelIdleSeconds <= 0) return
     let moved = 0
     let stillSince = performance.now()

@@ -1,25 +1,27 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { TunnelEnd } from '../../core/audit-event.ts'
-import { letsThrough } from '../../core/policy/enforce.ts'
 import { judgeHello } from '../../core/policy/judge-opening.ts'
 import { err, type Result } from '../../core/result.ts'
 import { ACCESS_DENIED_ALERT } from '../../core/wire/client-hello.ts'
+import { hasPassedThrough } from '../../core/wire/fields.ts'
 import type { RequestHead } from '../../core/wire/request-head.ts'
 import type { RawConnection } from '../relay/raw-connection.ts'
 import { breakOff } from '../relay/reset.ts'
 import type { Inspection } from '../tls/inspection.ts'
 import { type ClientHandshakeCause, interceptTls } from '../tls/intercept.ts'
 import { CarriedTunnel } from './carried-tunnel.ts'
+import { claimOf } from './claim.ts'
 import { ClientConnection, type HttpSession } from './client-connection.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
 import { Caller, type Dialled } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { HeldBytes } from './held-bytes.ts'
-import { type Allowed, admit, headOf, judgeHead, rule } from './judge.ts'
-import { type OpeningVerdict, TlsOpening } from './opening.ts'
+import { type Allowed, admit, enforceOpening, headOf, judgeHead, rule } from './judge.ts'
+import { type OpeningVerdict, TlsOpening, type TunnelOpening } from './opening.ts'
 import type { ProxyContext } from './proxy-context.ts'
 import { TunnelDeadlines } from './tunnel-deadlines.ts'
+import { lifetimeMs } from './tunnels.ts'
 
 /** RFC 9110 section 9.3.6: a 2xx to CONNECT has neither body nor framing. */
 export const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n'
@@ -35,6 +37,24 @@ const LOOK_AT_CERTIFICATE_MS = 2_000
 /** Takes a connection that carries HTTP in sight: plain, or out of TLS that was ended here. */
 export type ServeHttp = (connection: ClientConnection) => void
 
+/** The client's side of a tunnel that is not open yet: what it is told. */
+export interface TunnelFront {
+  /** The origin is connected. */
+  established(): void
+  /** Ends the connection, with what the client can read of a refusal. Nobody holds its bytes any more. */
+  refuse(refusal: Refusal, held: Buffer): void
+}
+
+/** A tunnel that policy allows, as far as that can be told before its origin is connected. */
+export interface TunnelStart {
+  readonly ruling: Allowed
+  readonly held: HeldBytes
+  readonly front: TunnelFront
+  /** Absent where nothing inside is judged. */
+  readonly opening: TunnelOpening | undefined
+  readonly serveHttp: ServeHttp
+}
+
 /**
  * The life of a CONNECT: judge, resolve, vet, dial, and only then the 200; then nothing flows either way until the opening is
  * judged. What the client sends in the meantime is held, never parsed as a request, and dropped with the connection where the
@@ -49,7 +69,7 @@ export async function openTunnel(
   head: Buffer,
   serveHttp: ServeHttp,
 ): Promise<void> {
-  const { socket, client } = exchange.connection
+  const { socket } = exchange.connection
   let held: HeldBytes | undefined
   /** Only what has to wait for something needs what arrives in the meantime. */
   const hold = () => {
@@ -60,17 +80,18 @@ export async function openTunnel(
     held?.release()
     answerAndClose(socket, exchange.refuse(refusal))
   }
-  const admitted = admit(context, exchange)
+  const admitted = admit(context, exchange, headOf(req))
   if (admitted instanceof Promise) hold()
   const barred = admitted instanceof Promise ? await admitted : admitted
   if (barred !== undefined) return refuse(barred)
-  const ruling = judgeConnect(exchange, headOf(req))
+  const judged = judgeConnect(context, exchange, headOf(req))
+  const ruling = judged instanceof Promise ? await judged : judged
   if (!ruling.ok) return refuse(ruling.error)
-  const place = context.admission.takeTunnel(client.text)
+  const place = context.admission.takeTunnel(exchange.countedAs)
   if (place instanceof Promise) hold()
   const full = place instanceof Promise ? await place : place
   if (full !== undefined) return refuse({ reason: full })
-  return openPlaced(context, exchange, ruling.value, hold(), serveHttp)
+  await openPlaced(context, exchange, ruling.value, hold(), serveHttp)
 }
 
 /** The rest of that life, of a tunnel that has its place. */
@@ -81,22 +102,39 @@ export async function openPlaced(
   held: HeldBytes,
   serveHttp: ServeHttp,
 ): Promise<void> {
-  const { socket, client } = exchange.connection
+  const { socket } = exchange.connection
+  const front: TunnelFront = {
+    established: () => socket.write(ESTABLISHED),
+    refuse: (refusal) => {
+      held.release()
+      answerAndClose(socket, exchange.refuse(refusal))
+    },
+  }
+  await carryTunnel(context, exchange, { ruling, held, front, opening: openingOf(exchange, ruling, held), serveHttp })
+}
+
+function openingOf({ target, ech }: Exchange, { protocol, byAddress }: Allowed, held: HeldBytes): TlsOpening | undefined {
+  if (target === undefined || protocol !== 'tls') return undefined
+  return new TlsOpening(held, (hello) => judgeHello(hello, target, ech, byAddress))
+}
+
+/** Opens a tunnel that has its place, and gives the place back. */
+export async function carryTunnel(context: ProxyContext, exchange: Exchange, start: TunnelStart): Promise<void> {
+  const { ruling, front, held } = start
   const endsTls = ruling.inspect && ruling.protocol === 'tls'
   const roomInside = !endsTls || context.admission.takeInspected()
   if (!(roomInside instanceof Promise ? await roomInside : roomInside)) {
-    context.admission.releaseTunnel(client.text)
-    held.release()
-    return answerAndClose(socket, exchange.refuse(INSPECTION_FULL))
+    context.admission.releaseTunnel(exchange.countedAs)
+    return front.refuse(INSPECTION_FULL, held.release())
   }
-  const tunnel = new Tunnel(context, exchange, ruling, held, serveHttp)
+  const tunnel = new Tunnel(context, exchange, start)
   try {
     await tunnel.open()
   } finally {
     if (endsTls) context.admission.releaseInspected()
     if (!tunnel.isCarried) {
       context.tunnels.remove(exchange.id)
-      context.admission.releaseTunnel(client.text)
+      context.admission.releaseTunnel(exchange.countedAs)
     }
   }
 }
@@ -104,16 +142,26 @@ export async function openPlaced(
 const INSPECTION_FULL: Refusal = { reason: 'gateway_full', detail: 'no more tunnels are looked into at once' }
 
 /** What the head of a CONNECT asks for, and whether the policy allows it. */
-export function judgeConnect(exchange: Exchange, head: RequestHead): Result<Allowed, Refusal> {
+export function judgeConnect(
+  context: ProxyContext,
+  exchange: Exchange,
+  head: RequestHead,
+): Result<Allowed, Refusal> | Promise<Result<Allowed, Refusal>> {
   const judged = judgeHead(exchange, head)
   if (!judged.ok) return judged
   const { target } = judged.value
   if (target.form !== 'authority') return err({ reason: 'malformed_request', detail: 'CONNECT without an authority' })
   exchange.target = target.authority
+  if (hasPassedThrough(head.rawHeaders, context.via)) return err(CAME_BACK)
   // A CONNECT inside a tunnel would be a second, unjudged way out of it.
-  if (exchange.connection.session !== undefined) return err({ reason: 'method_not_listed', detail: 'CONNECT inside a tunnel' })
-  return rule(exchange, target.authority)
+  const { session, original } = exchange.connection
+  if (session !== undefined) return err({ reason: 'method_not_listed', detail: 'CONNECT inside a tunnel' })
+  if (original !== undefined) return err({ reason: 'method_not_listed', detail: 'CONNECT to no proxy' })
+  return rule(exchange, target.authority, head.rawHeaders)
 }
+
+/** Sent by us to a parent, and by it, or by one further on, to us. */
+const CAME_BACK: Refusal = { reason: 'loop_detected', detail: '`Via` names this gateway' }
 
 /** A tunnel from its admission until the relay has it, or to its end where its inside is in sight. */
 class Tunnel {
@@ -122,26 +170,23 @@ class Tunnel {
   readonly #ruling: Allowed
   readonly #held: HeldBytes
   readonly #socket: Socket
-  readonly #opening: TlsOpening | undefined
+  readonly #opening: TunnelOpening | undefined
+  readonly #front: TunnelFront
   readonly #serveHttp: ServeHttp
   /** Report mode let an opening through that cannot be looked into. */
   #passesUnseen = false
   /** The relay has it, and its end is seen to. */
   isCarried = false
 
-  constructor(context: ProxyContext, exchange: Exchange, ruling: Allowed, held: HeldBytes, serveHttp: ServeHttp) {
+  constructor(context: ProxyContext, exchange: Exchange, { ruling, held, front, opening, serveHttp }: TunnelStart) {
     this.#context = context
     this.#exchange = exchange
     this.#ruling = ruling
     this.#held = held
+    this.#front = front
+    this.#opening = opening
     this.#serveHttp = serveHttp
     this.#socket = exchange.connection.socket
-    const { target, generation } = exchange
-    if (target !== undefined && ruling.protocol === 'tls') {
-      this.#opening = new TlsOpening(held, (hello) =>
-        judgeHello(hello, target, generation.config.inspection.ech, ruling.byAddress),
-      )
-    }
   }
 
   async open(): Promise<void> {
@@ -150,13 +195,13 @@ class Tunnel {
     const dialled = await this.#dial()
     if (dialled === undefined) return
     if (this.#refusedEarly()) return void dialled.socket.destroy()
-    this.#socket.write(ESTABLISHED)
+    this.#front.established()
     this.#context.telemetry.metrics.setupSeconds.observe(this.#exchange.elapsedMs / 1000)
     if (this.#opening === undefined) {
       this.#exchange.allowed()
       return this.#ruling.protocol === 'http' ? this.#serve('http', this.#socket, withSocket(dialled)) : this.#carry(dialled)
     }
-    const { limits } = this.#exchange.generation.config
+    const { limits } = this.#exchange
     if (!this.#isAcceptable(await this.#opening.wait(limits.openingSeconds * 1000))) return void dialled.socket.destroy()
     this.#exchange.allowed()
     const { inspection } = this.#exchange.generation
@@ -171,8 +216,7 @@ class Tunnel {
     if (verdict === undefined || verdict.kind === 'timeout' || verdict.kind === 'closed') return false
     const denial = this.#denialOf(verdict)
     if (denial === undefined) return false
-    this.#held.release()
-    answerAndClose(this.#socket, this.#exchange.refuse(denial))
+    this.#front.refuse(denial, this.#held.release())
     return true
   }
 
@@ -197,20 +241,23 @@ class Tunnel {
     if (verdict.kind === 'hello') this.#exchange.serverName = verdict.hello.serverNames[0]
     const { denial } = verdict
     if (denial === undefined) return undefined
-    const named = this.#exchange.entry === undefined ? denial : { ...denial, entry: this.#exchange.entry }
-    if (!letsThrough(denial.reason, this.#exchange.generation.policy.mode)) return named
-    this.#exchange.wouldDeny ??= named
-    this.#passesUnseen = true
-    return undefined
+    const refusal = enforceOpening(this.#exchange, this.#ruling, denial)
+    if (refusal === undefined) this.#passesUnseen = true
+    return refusal
   }
 
   /** The connected origin, or nothing where the client was refused or has gone. */
   async #dial(): Promise<DialledOrigin | undefined> {
-    const { generation, target } = this.#exchange
+    const { policy, target } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
     const caller = new Caller()
     this.#held.onGone(() => caller.leave())
-    const dialled = await this.#context.dialer.dial({ policy: generation.policy, ...target, entry: this.#ruling.entry }, caller)
+    const claim = claimOf(this.#context, this.#exchange)
+    const { generation, receivedVia } = this.#exchange
+    const dialled = await this.#context.dialer.dial(
+      { policy, upstream: generation.upstream, ...target, entry: this.#ruling.entry, claim, receivedVia },
+      caller,
+    )
     this.#held.onGone(undefined)
     if (this.#socket.destroyed) {
       if (dialled.ok) dialled.value.socket.destroy()
@@ -218,10 +265,10 @@ class Tunnel {
       return undefined
     }
     if (!dialled.ok) {
-      this.#held.release()
-      answerAndClose(this.#socket, this.#exchange.refuse(dialled.error))
+      this.#front.refuse(dialled.error, this.#held.release())
       return undefined
     }
+    this.#exchange.parentProxy = dialled.value.parent
     this.#exchange.address = { ip: dialled.value.address, port: dialled.value.port }
     const isRead = this.#ruling.protocol === 'http' || this.#ruling.inspect
     const origin = isRead ? withSocket(dialled.value) : dialled.value
@@ -231,11 +278,11 @@ class Tunnel {
   }
 
   #carry(dialled: DialledOrigin): void {
-    const { limits } = this.#exchange.generation.config
+    const { limits } = this.#exchange
     const relay = this.#context.relay.start(this.#socket, dialled.socket, {
       initialUp: this.#held.release(),
       idleMs: limits.tunnelIdleSeconds * 1000,
-      lifetimeMs: limits.tunnelLifetimeSeconds * 1000,
+      lifetimeMs: lifetimeMs(limits, this.#ruling.narrowings),
     })
     new CarriedTunnel(this.#context, this.#exchange, relay, false)
     this.isCarried = true
@@ -243,13 +290,13 @@ class Tunnel {
 
   /** Ends the client's TLS here; the origin's handshake waits for the first allowed request. */
   async #inspect(inspection: Inspection, dialled: Dialled): Promise<void> {
-    const { target, serverName, generation } = this.#exchange
+    const { target, serverName, limits } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
     const intercepted = await interceptTls(this.#socket, {
       context: inspection.contexts.contextFor(target.host),
       initial: this.#held.release(),
       serverName,
-      deadlineMs: generation.config.limits.openingSeconds * 1000,
+      deadlineMs: limits.openingSeconds * 1000,
     })
     if (intercepted.ok) return this.#serve('https', intercepted.value, dialled)
     dialled.socket.destroy()
@@ -263,9 +310,19 @@ class Tunnel {
 
   /** The client goes on in HTTP that is in sight; each request is an exchange of its own. */
   #serve(scheme: HttpSession['scheme'], inside: Socket, dialled: Dialled): Promise<void> {
-    const { connection, target } = this.#exchange
+    const { connection, target, proved } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
-    const session: HttpSession = { scheme, authority: target, parent: this.#exchange.id, dialled, wasUsed: false }
+    const { narrowings } = this.#ruling
+    const session: HttpSession = {
+      scheme,
+      authority: target,
+      parent: this.#exchange.id,
+      proved,
+      narrowings,
+      hookFields: this.#exchange.hookFields,
+      dialled,
+      wasUsed: false,
+    }
     const since = performance.now()
     let endedBy: TunnelEnd = 'client'
     const { bytesRead, bytesWritten } = this.#socket
@@ -273,7 +330,8 @@ class Tunnel {
       endedBy = by
       inside.destroySoon()
     }
-    const deadlines = new TunnelDeadlines(this.#socket, this.#exchange.generation.config.limits, (by) => {
+    const { limits } = this.#exchange.generation.config
+    const deadlines = new TunnelDeadlines(this.#socket, limits, lifetimeMs(limits, narrowings), (by) => {
       endedBy = by
       // Neither side wanted it: a cut answer must not look like a whole one.
       breakOff(inside)
@@ -302,7 +360,7 @@ class Tunnel {
       if (this.#held.ended) inside.destroySoon()
       else if (early.length > 0) inside.unshift(early)
     }
-    if (!inside.destroyed) this.#serveHttp(ClientConnection.inside(inside, connection, session))
+    if (!inside.destroyed) this.#serveHttp(new ClientConnection(inside, connection.listener, { connection, session }))
     return done
   }
 }

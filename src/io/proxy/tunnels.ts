@@ -1,5 +1,15 @@
 import type { TunnelEnd } from '../../core/audit-event.ts'
+import type { Limits } from '../../core/config.ts'
+import { lifetimeOf } from '../../core/hooks/apply-hooks.ts'
+import type { Narrowing } from '../../core/hooks/hook-answer.ts'
 import type { Exchange } from './exchange.ts'
+
+/** How long a tunnel may stand, with what a hook narrowed it to; 0 is without limit. */
+export function lifetimeMs({ tunnelLifetimeSeconds }: Limits, narrowings: readonly Narrowing[] | undefined): number {
+  const narrowedTo = narrowings === undefined ? undefined : lifetimeOf(narrowings)
+  if (narrowedTo === undefined) return tunnelLifetimeSeconds * 1000
+  return (tunnelLifetimeSeconds === 0 ? narrowedTo : Math.min(narrowedTo, tunnelLifetimeSeconds)) * 1000
+}
 
 /** A tunnel that stands. */
 export interface OpenTunnel {

@@ -4,6 +4,7 @@ import { parseIp } from '../../core/names/ip.ts'
 import { type Field, requestFields, responseFields } from '../../core/wire/fields.ts'
 import { breakOff } from '../relay/reset.ts'
 import { CarriedTunnel } from './carried-tunnel.ts'
+import { claimOf } from './claim.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
 import { Caller } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
@@ -12,6 +13,7 @@ import { HeldBytes } from './held-bytes.ts'
 import { admit, headOf } from './judge.ts'
 import { connectOrigin } from './origin-connector.ts'
 import type { ProxyContext } from './proxy-context.ts'
+import { lifetimeMs } from './tunnels.ts'
 
 /**
  * A WebSocket over plain HTTP: the upgrade is offered to the origin, and only after the origin's own 101 does the connection
@@ -25,19 +27,20 @@ export async function forwardWebSocket(
   req: IncomingMessage,
   head: Buffer,
 ): Promise<void> {
-  const { socket, client } = exchange.connection
+  const { socket } = exchange.connection
   const held = new HeldBytes(socket, head, exchange.generation.config.limits.heldBytes, () => context.telemetry.hit('held_bytes'))
   const refuse = (refusal: Refusal) => {
     held.release()
     answerAndClose(socket, exchange.refuse(refusal))
   }
-  const admitted = admit(context, exchange)
+  const admitted = admit(context, exchange, headOf(req))
   const barred = admitted instanceof Promise ? await admitted : admitted
   if (barred !== undefined) return refuse(barred)
-  const plan = planForward(context, exchange, headOf(req))
+  const planned = planForward(context, exchange, headOf(req))
+  const plan = planned instanceof Promise ? await planned : planned
   if (!plan.ok) return refuse(plan.error)
   if (plan.value.framing.kind !== 'none') return refuse({ reason: 'malformed_request', detail: 'an upgrade with a body' })
-  const place = context.admission.takeTunnel(client.text)
+  const place = context.admission.takeTunnel(exchange.countedAs)
   const full = place instanceof Promise ? await place : place
   if (full !== undefined) return refuse({ reason: full })
   let isCarried = false
@@ -55,19 +58,23 @@ export async function forwardWebSocket(
       held.release()
       return await passOn(exchange, socket, answer.message, context.via)
     }
-    carry(context, exchange, socket, answer, held)
+    carry(context, exchange, socket, answer, held, plan.value.narrowings)
     isCarried = true
   } finally {
-    if (!isCarried) context.admission.releaseTunnel(client.text)
+    if (!isCarried) context.admission.releaseTunnel(exchange.countedAs)
   }
 }
 
 /** The connected origin, a refusal, or nothing where the client has gone. */
 async function dial(context: ProxyContext, exchange: Exchange): Promise<Socket | Refusal | undefined> {
-  const { connection, generation, target, entry } = exchange
+  const { connection, policy, target, entry } = exchange
   if (target === undefined) throw new Error('a WebSocket without a target')
   const deadline = context.dialer.deadline()
-  const located = await context.dialer.locate({ policy: generation.policy, ...target, entry }, deadline)
+  const { generation, receivedVia } = exchange
+  const located = await context.dialer.locate(
+    { policy, upstream: generation.upstream, ...target, entry, claim: claimOf(context, exchange), receivedVia },
+    deadline,
+  )
   if (!located.ok) return located.error
   const caller = new Caller()
   const onClose = () => caller.leave()
@@ -81,6 +88,7 @@ async function dial(context: ProxyContext, exchange: Exchange): Promise<Socket |
   }
   if (!connected.ok) return connected.error
   const peer = parseIp(connected.value.remoteAddress ?? '')
+  exchange.parentProxy = context.dialer.parentOf.get(connected.value)
   if (peer !== undefined) exchange.address = { ip: peer, port: connected.value.remotePort ?? 0 }
   return connected.value
 }
@@ -121,7 +129,7 @@ function offerUpgrade(
       outgoing.destroy()
       resolve({ kind: 'failed', refusal })
     }
-    outgoing.setTimeout(exchange.generation.config.limits.originSeconds * 1000, () =>
+    outgoing.setTimeout(exchange.limits.originSeconds * 1000, () =>
       fail({ reason: 'origin_timeout', detail: 'the origin sent nothing for too long' }),
     )
     outgoing.on('error', (error: NodeJS.ErrnoException) =>
@@ -179,8 +187,9 @@ function carry(
   socket: Socket,
   { message, origin, head }: Extract<UpgradeAnswer, { kind: 'switched' }>,
   held: HeldBytes,
+  narrowings: ForwardPlan['narrowings'],
 ): void {
-  const { limits } = exchange.generation.config
+  const { limits } = exchange
   exchange.allowed()
   const fields: Field[] = [
     ...responseFields(message.rawHeaders, message.httpVersion, context.via),
@@ -193,7 +202,7 @@ function carry(
     initialUp: held.release(),
     initialDown: head,
     idleMs: limits.tunnelIdleSeconds * 1000,
-    lifetimeMs: limits.tunnelLifetimeSeconds * 1000,
+    lifetimeMs: lifetimeMs(limits, narrowings),
   })
   new CarriedTunnel(context, exchange, relay, true)
 }

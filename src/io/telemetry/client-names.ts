@@ -39,8 +39,13 @@ export class ClientNames {
   /** The event as it is logged. A port goes with the address: with it a log of another machine would name the client again. */
   applied(event: AuditEvent): AuditEvent {
     if (this.#privacy.shown === 'keep') return event
-    const { client, clientPort: _, ...rest } = event
-    return client === undefined || this.#privacy.shown === 'drop' ? rest : { ...rest, client: this.#pseudonym(client) }
+    const { client, clientPort: _, user, ...rest } = event
+    if (this.#privacy.shown === 'drop') return rest
+    return {
+      ...rest,
+      ...(client === undefined ? {} : { client: this.#pseudonym(client) }),
+      ...(user === undefined ? {} : { user: this.#pseudonym(user) }),
+    }
   }
 
   #pseudonym(client: string): string {

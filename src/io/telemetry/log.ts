@@ -3,6 +3,18 @@ import { LogDestination } from './log-destination.ts'
 
 export type { Logger }
 
+/** A line of the process log. */
+export type LogLine = Readonly<Record<string, unknown>> & { readonly level: string; readonly time: string; readonly msg: string }
+
+/** A log that goes to nobody but the one who asked for it. */
+export function createLogFor(onLine: ((line: LogLine) => void) | undefined, level: string = 'info'): Logger {
+  const formatters = { level: (label: string) => ({ level: label }) }
+  return pino(
+    { base: null, level: onLine === undefined ? 'silent' : level, timestamp: pino.stdTimeFunctions.isoTime, formatters },
+    { write: (line: string) => onLine?.(JSON.parse(line) as LogLine) },
+  )
+}
+
 /** The process log, and what became of it. */
 export interface ProcessLog {
   readonly log: Logger

@@ -37,6 +37,10 @@ const OF_THE_GATEWAY: ReadonlySet<string> = new Set(
     'worker_restarts_total',
     'audit_writable',
     'ca_expiry_timestamp_seconds',
+    'service_tags_timestamp_seconds',
+    'subnet_ranges',
+    'subnet_rules_in_force',
+    'subnet_dropped_packets_total',
   ].map((name) => `sallyport_${name}`),
 )
 
@@ -52,6 +56,8 @@ export function readingsOfWorker(readings: readonly MetricReading[]): MetricRead
 function mergeOf({ name, aggregator }: MetricReading): string {
   if (name === 'process_start_time_seconds') return 'first'
   if (name === 'process_max_fds' || name === 'sallyport_build_info') return 'max'
+  // A parent that one process cannot use is not up.
+  if (name === 'sallyport_parent_up') return 'min'
   if (name.startsWith('nodejs_eventloop_lag_')) return name.endsWith('_min_seconds') ? 'min' : 'max'
   return aggregator
 }
@@ -97,13 +103,36 @@ export class Metrics {
   ])
   readonly entryHits = this.#counter('entry_hits_total', 'Allowed requests, by the entry that allowed them', ['entry', 'feature'])
   readonly entryBytes = this.#counter('entry_bytes_total', 'Bytes relayed, by entry', ['entry', 'direction'])
+  readonly groupRequests = this.#counter(
+    'group_requests_total',
+    'Requests, by the client group whose policy judged them; an empty group is the policy at the top',
+    ['group', 'verdict'],
+  )
+  readonly credentialChecks = this.#counter('credential_checks_total', 'Proxy credentials asked for or looked at', ['outcome'])
   readonly tunnelsOpen = this.#gauge('tunnels_open', 'Tunnels open now')
   readonly tunnelsLimit = this.#gauge('tunnels_limit', 'Tunnels that may be open at once')
   readonly tunnelBytes = this.#counter('tunnel_bytes_total', 'Bytes relayed through tunnels', ['direction'])
-  readonly setupSeconds = this.#histogram('setup_duration_seconds', 'From the head of a CONNECT to its 200')
+  readonly setupSeconds = this.#histogram(
+    'setup_duration_seconds',
+    'From the head of a CONNECT to its 200, or from the opening of a redirected connection until its origin is connected',
+  )
   readonly dialSeconds = this.#histogram('dial_duration_seconds', 'Resolving and connecting', ['outcome'])
   readonly dnsLookups = this.#counter('dns_lookups_total', 'Names resolved', ['outcome'])
   readonly limitHits = this.#counter('limit_hits_total', 'Work that reached a limit or deadline', ['limit'])
+  readonly transparentMismatches = this.#counter(
+    'transparent_mismatches_total',
+    "Redirected requests whose client was connecting to none of its host's addresses",
+    ['outcome'],
+  )
+  readonly parentUp = this.#gauge(
+    'parent_up',
+    '1 while the parent proxy answers, 0 while it is down or refuses our credentials',
+    ['proxy'],
+  )
+  readonly parentDials = this.#counter('parent_dials_total', 'Attempts to have a parent proxy open a tunnel', [
+    'proxy',
+    'outcome',
+  ])
   readonly originConnectionsIdle = this.#gauge('origin_connections_idle', 'Origin connections that are kept between two requests')
   readonly eventLoopStalls = this.#counter(
     'event_loop_stalls_total',
@@ -134,10 +163,36 @@ export class Metrics {
   readonly certificateCacheHits = this.#counter('certificate_cache_hits_total', 'Inspected tunnels whose certificate was at hand')
   readonly tlsHandshakeFailures = this.#counter('tls_handshake_failures_total', 'TLS handshakes that failed', ['cause'])
   readonly caExpiryTimestamp = this.#gauge('ca_expiry_timestamp_seconds', 'When the inspection CA expires; 0 without one')
+  readonly hookAnswers = this.#counter('hook_answers_total', 'What hooks said, and whether they were asked or it was kept', [
+    'verdict',
+    'from',
+  ])
+  readonly hookFailures = this.#counter('hook_failures_total', 'Requests refused because a hook gave no usable answer', [
+    'failure',
+  ])
+  readonly hookSeconds = this.#histogram('hook_duration_seconds', 'From asking hooks to their answer')
+  readonly hookRestarts = this.#counter('hook_restarts_total', 'Hook processes replaced', ['cause'])
+  readonly hookProcesses = this.#gauge('hook_processes', 'Hook processes that have loaded the hooks and answer')
+  readonly hookNoticesDropped = this.#counter('hook_notices_dropped_total', 'Events that hooks were too slow to be told of')
+  readonly serviceTagsTimestamp = this.#gauge(
+    'service_tags_timestamp_seconds',
+    'When the file of service tags was published; 0 without one',
+  )
+  readonly subnetRanges = this.#gauge('subnet_ranges', 'Address ranges whose route leads here; 0 where subnet mode is off')
+  readonly subnetRulesInForce = this.#gauge(
+    'subnet_rules_in_force',
+    '1 while `sallyport subnet --watch` says that the rules of this host are in force, 0 also where it says nothing',
+  )
+  readonly subnetDroppedPackets = this.#counter(
+    'subnet_dropped_packets_total',
+    'Packets of the subnet that no listener carries and no exception lets through',
+    ['proto', 'port'],
+  )
   readonly buildInfo = this.#gauge('build_info', 'What is running', ['version', 'node', 'relay'])
 
-  constructor() {
-    collectDefaultMetrics({ register: this.registry })
+  /** @param ofProcess with those of Node and the process, which are the gateway's only where the process is */
+  constructor(ofProcess = true) {
+    if (ofProcess) collectDefaultMetrics({ register: this.registry })
     // A counter without labels that never moved must be there all the same: an alert on its absence would be noise.
     for (const counter of [
       this.deniedHostsFirstSeen,
@@ -147,8 +202,10 @@ export class Metrics {
       this.workerRestarts,
       this.certificatesMinted,
       this.certificateCacheHits,
+      this.hookNoticesDropped,
     ])
       counter.inc(0)
+    for (const outcome of ['dialled', 'refused']) this.transparentMismatches.inc({ outcome }, 0)
     this.auditWritable.set(1)
     for (const limit of LIMIT_LABELS) this.limitHits.inc({ limit }, 0)
     for (const direction of ['up', 'down']) this.tunnelBytes.inc({ direction }, 0)

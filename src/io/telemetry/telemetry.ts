@@ -8,7 +8,9 @@ import type { Metrics } from './metrics.ts'
 import { RecentDenials } from './recent-denials.ts'
 import { Tallies } from './tallies.ts'
 
-/** What an entry is counted under that a reload has removed. */
+const NO_GROUPS: ReadonlySet<string> = new Set()
+
+/** What an entry, or a client group, is counted under that a reload has removed. */
 export const REMOVED_ENTRY = 'removed'
 
 export interface TelemetryOptions {
@@ -18,7 +20,23 @@ export interface TelemetryOptions {
   readonly deniedHosts: number
   /** Ids of the entries in force: only these are labels. */
   readonly entries: ReadonlySet<string>
+  /** Names of the client groups in force. */
+  readonly groups?: ReadonlySet<string>
   readonly clients: ClientPrivacy
+  /** Whoever else wants to know; absent costs nothing. */
+  readonly observer: TelemetryObserver | undefined
+}
+
+/** Facts of a request whose fate is settled: a tunnel at its 200, anything else at its end. */
+export type CountedRequest = Pick<
+  FullAuditEvent,
+  'listener' | 'kind' | 'event' | 'reason' | 'entry' | 'feature' | 'host' | 'port' | 'client' | 'group'
+>
+
+export interface TelemetryObserver {
+  readonly onDecision: (request: CountedRequest) => void
+  /** The line as the audit log has it, whether or not it is written. */
+  readonly onEvent: (event: AuditEvent) => void
 }
 
 /** An audit event before anything is left out of it. */
@@ -32,8 +50,11 @@ export class Telemetry {
   #auditEvents: 'all' | 'denied'
   readonly #deniedHosts: DeniedHosts
   #entries: ReadonlySet<string>
+  #groups: ReadonlySet<string>
   readonly #clients: ClientNames
+  #observer: TelemetryObserver | undefined
   readonly #requests: Tallies<'listener' | 'kind' | 'verdict' | 'reason'>
+  readonly #groupRequests: Tallies<'group' | 'verdict'>
   readonly #entryHits: Tallies<'entry' | 'feature'>
   readonly #entryBytes: Tallies<'entry' | 'direction'>
   readonly #tunnelBytes: Tallies<'direction'>
@@ -43,10 +64,13 @@ export class Telemetry {
   /** Keys of the series of a host, to be removed with it. */
   readonly #series = new Map<string, string[]>()
 
-  constructor({ metrics, audit, auditEvents, deniedHosts, clients, entries }: TelemetryOptions) {
+  constructor({ metrics, audit, auditEvents, deniedHosts, clients, entries, groups = NO_GROUPS, observer }: TelemetryOptions) {
+    this.#observer = observer
     this.#entries = entries
+    this.#groups = groups
     this.metrics = metrics
     this.#requests = new Tallies(metrics.requests)
+    this.#groupRequests = new Tallies(metrics.groupRequests)
     this.#entryHits = new Tallies(metrics.entryHits)
     this.#entryBytes = new Tallies(metrics.entryBytes)
     this.#tunnelBytes = new Tallies(metrics.tunnelBytes)
@@ -60,12 +84,22 @@ export class Telemetry {
   }
 
   /** Takes other settings from now on. */
-  configure({ auditEvents, deniedHosts, clients, entries }: Omit<TelemetryOptions, 'metrics' | 'audit'>): void {
+  configure({
+    auditEvents,
+    deniedHosts,
+    clients,
+    entries,
+    groups = NO_GROUPS,
+    observer,
+  }: Omit<TelemetryOptions, 'metrics' | 'audit'>): void {
     this.#entryHits.clear()
     this.#entryBytes.clear()
+    this.#groupRequests.clear()
     this.#entries = entries
+    this.#groups = groups
     this.#auditEvents = auditEvents
     this.#clients.configure(clients)
+    this.#observer = observer
     this.#deniedHosts.limit(deniedHosts)
   }
 
@@ -74,15 +108,13 @@ export class Telemetry {
    *
    * @param quiet whether a deny rule asked that its refusals stay out of what alerts look at
    */
-  count(
-    event: Pick<FullAuditEvent, 'listener' | 'kind' | 'event' | 'reason' | 'entry' | 'feature' | 'host' | 'client'>,
-    hint: Hint | undefined,
-    quiet = false,
-  ): void {
-    const { listener, kind, event: verdict, reason = '', entry, feature = 'rules' } = event
+  count(event: CountedRequest, hint: Hint | undefined, quiet = false): void {
+    this.#observer?.onDecision(event)
+    const { listener, kind, event: verdict, reason = '', entry, feature = 'rules', group = '' } = event
     const key = `${listener} ${kind} ${verdict} ${reason}`
     const requests = this.#requests.find(key) ?? this.#requests.begin(key, { listener, kind, verdict, reason })
     requests.count++
+    if (this.#groups.size > 0) this.#countGroup(group === '' || this.#groups.has(group) ? group : REMOVED_ENTRY, verdict)
     if (verdict === 'allow' && entry !== undefined) this.#countHit(this.#label(entry), feature)
     if (verdict !== 'deny' && verdict !== 'would_deny') return
     if (quiet) this.metrics.denialsQuiet.inc({ listener, reason })
@@ -95,8 +127,11 @@ export class Telemetry {
       const { host = '', port, reason = '', event: verdict, client, hint, time } = event
       this.denials.add({ host, port, reason, verdict, client, hint }, time)
     }
-    if (this.#auditEvents === 'denied' && event.event === 'allow') return
-    this.#audit.write(this.#clients.applied(event))
+    const isWritten = this.#auditEvents === 'all' || event.event !== 'allow'
+    if (!isWritten && this.#observer === undefined) return
+    const shown = this.#clients.applied(event)
+    if (isWritten) this.#audit.write(shown)
+    this.#observer?.onEvent(shown)
   }
 
   /** A limit or deadline has come to bear. */
@@ -124,6 +159,12 @@ export class Telemetry {
     const down = this.#entryBytes.find(downKey) ?? this.#entryBytes.begin(downKey, { entry: label, direction: 'down' })
     up.count += bytesUp
     down.count += bytesDown
+  }
+
+  #countGroup(group: string, verdict: AuditVerdict): void {
+    const key = `${group} ${verdict}`
+    const requests = this.#groupRequests.find(key) ?? this.#groupRequests.begin(key, { group, verdict })
+    requests.count++
   }
 
   #countHit(entry: string, feature: string): void {

@@ -64,6 +64,16 @@ export async function readCaCertificates(
   return ok(certificates)
 }
 
+/** A file of certificates or revocation lists that nobody but its owner can change, as it stands. */
+export function readCertificatePem(file: string, remedy: string, reads: FileReads = readNow): Promise<Result<string, CaProblem>> {
+  return reads(file, () => readPem(file, checkCertificateFile, remedy))
+}
+
+/** A private key that nobody but its owner can read, as it stands. */
+export function readKeyPem(file: string, remedy: string, reads: FileReads = readNow): Promise<Result<string, CaProblem>> {
+  return reads(file, () => readPem(file, checkKeyFile, remedy))
+}
+
 /** The signing key: RSA of 2048 to 8192 bits, P-256 or P-384, readable by this user alone. */
 export async function readCaKey(
   { caCertificate, caKey }: CaFiles,

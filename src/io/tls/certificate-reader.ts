@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto'
 import { err, ok, type Result } from '../../core/result.ts'
 
 /**
- * What `X509Certificate` does not tell of a CA certificate. Reads the operator's own file, after OpenSSL has accepted it; what a
+ * What `X509Certificate` does not tell of a certificate. Reads the operator's own files, and client certificates after OpenSSL has
+ * verified them by the operator's CA; nothing else that a
  * client or an origin sends never comes here.
  */
 
@@ -97,7 +98,7 @@ export function readCertificateFields(der: Uint8Array): Result<CertificateFields
 const OID_SUBJECT_KEY_ID = '551d0e'
 const OID_NAME_CONSTRAINTS = '551d1e'
 
-function extensionValues(explicit: Uint8Array | undefined): ReadonlyMap<string, Uint8Array> {
+export function extensionValues(explicit: Uint8Array | undefined): ReadonlyMap<string, Uint8Array> {
   const values = new Map<string, Uint8Array>()
   if (explicit === undefined) return values
   for (const extension of derSequence(explicit)) {

@@ -96,7 +96,7 @@ describe('a rule with addresses', () => {
 
   it('covers nothing without hosts or addresses, and judges no paths', () => {
     const say = (rule: object) => problemsOf({ rules: [{ name: 'r', ...rule }] }).map(({ message }) => message)
-    expect(() => say({ ports: [443] })).toThrow('rule `r` covers nothing; give it `hosts` or `addresses`')
+    expect(() => say({ ports: [443] })).toThrow('rule `r` covers nothing; give it `hosts`, `addresses` or `serviceTags`')
     for (const key of ['paths', 'methods', 'inspect'])
       expect(
         say({

@@ -21,6 +21,8 @@ const TABLE: Readonly<Record<Reason, readonly [status: number, report: boolean, 
   hook_failed: [403, false, 'policy'],
   address_refused: [403, false, 'vetting'],
   loop_detected: [403, false, 'vetting'],
+  not_forwarded: [403, false, 'policy'],
+  address_mismatch: [403, true, 'policy'],
   client_not_allowed: [403, false, 'client'],
   credentials_required: [407, false, 'client'],
   malformed_request: [400, false, 'wire'],
@@ -64,9 +66,9 @@ describe('the closed table of reasons', () => {
     })
   }
 
-  it('lets what the TLS opening shows pass only for the whole gateway or group', () => {
+  it('lets what the opening of a connection shows pass only for the whole gateway or group', () => {
     const byGateway = reasons.filter((reason) => reasonSpec(reason).report === 'gateway')
-    expect(byGateway).toEqual(['sni_mismatch', 'sni_missing', 'not_tls', 'ech_refused'])
+    expect(byGateway).toEqual(['sni_mismatch', 'sni_missing', 'not_tls', 'ech_refused', 'address_mismatch'])
     expect(reasons.filter((reason) => reasonSpec(reason).report === 'rule')).toEqual(['denied_by_rule'])
   })
 

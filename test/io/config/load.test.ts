@@ -43,7 +43,7 @@ describe('a file that cannot be read', () => {
 
   it('is one error when it is a folder', async () => {
     mkdirSync(join(folder, 'some-folder'))
-    expect(await refusals(join(folder, 'some-folder'))).toEqual(['some-folder: this is a folder; name the config file in it'])
+    expect(await refusals(join(folder, 'some-folder'))).toEqual(['some-folder: this is a folder; name a file in it'])
   })
 
   it('is one error when it is too large, and never read whole', async () => {
@@ -123,6 +123,24 @@ describe('a file that loads', () => {
     expect(shown).toContainEqual(
       expect.stringMatching(/^:3:1: warning: not allowed until `workspace\.containerRegistries` names one: /),
     )
+  })
+
+  it('warns of a transparent listener on loopback, and of no other', async () => {
+    const shown = async (listen: string) => {
+      const { warnings } = await load(`listen: ${listen}\n`)
+      return warnings.map((one) => formatProblem(one).replace(/^.*?\.yaml/, '')).filter((line) => line.includes('is loopback'))
+    }
+    expect(
+      await shown('{ transparent: { tls: "127.0.0.1:3443", http: "0.0.0.0:3080", tcp: { address: "[::1]:3333" } } }'),
+    ).toEqual([
+      ':1:31: warning: `127.0.0.1:3443` is loopback, where no redirected connection of a subnet arrives; write `0.0.0.0:3443` or `[::]:3443`',
+      ':1:76: warning: `[::1]:3333` is loopback, where no redirected connection of a subnet arrives; write `0.0.0.0:3333` or `[::]:3333`',
+    ])
+    // 127.0.0.1 inside another address is on a network, and the explicit proxy's place is loopback.
+    expect(
+      await shown('{ proxy: "127.0.0.1:3128", transparent: { tls: "[64:ff9b::7f00:1]:3443", http: "10.0.0.4:3080" } }'),
+    ).toEqual([])
+    expect(await shown('{ transparent: { tls: "[::ffff:127.0.0.2]:3443" } }')).toHaveLength(1)
   })
 
   it('has one policy hash for one policy, and a content hash for its bytes', async () => {

@@ -19,6 +19,7 @@ const NAMES: Readonly<Record<string, readonly string[]>> = {
   sallyport_certificates_minted_total: [],
   sallyport_tls_handshake_failures_total: ['cause'],
   sallyport_ca_expiry_timestamp_seconds: [],
+  sallyport_service_tags_timestamp_seconds: [],
   sallyport_policy_reloads_total: ['outcome'],
   sallyport_policy_loaded_timestamp_seconds: [],
   sallyport_policy_current: [],

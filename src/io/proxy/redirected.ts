@@ -1,0 +1,48 @@
+import type { Socket } from 'node:net'
+import { type IpAddress, parseIp, unmapped } from '../../core/names/ip.ts'
+import type { OriginalDestination } from '../../core/policy/transparent-target.ts'
+import type { ReadOriginal } from '../relay/original-destination.ts'
+import type { Refusal } from './exchange.ts'
+
+/** Tells of each connection on a transparent listener where it was going. */
+export class Redirected {
+  readonly #read: ReadOriginal
+  readonly #isOwnAddress: (address: IpAddress) => boolean
+
+  /** @param isOwnAddress whether an address is this host's */
+  constructor(read: ReadOriginal, isOwnAddress: (address: IpAddress) => boolean) {
+    this.#read = read
+    this.#isOwnAddress = isOwnAddress
+  }
+
+  /**
+   * The destination, and why the connection is refused whatever it says: nobody may be led to this gateway by the addresses it has
+   * itself. Where nothing was redirected the kernel names the listener, or nothing.
+   */
+  of(socket: Socket): Redirection {
+    const found = this.#read(socket)
+    if (!found.ok) {
+      if (found.error === 'ENOENT') return { obstacle: { reason: 'loop_detected', detail: NOT_REDIRECTED } }
+      return { obstacle: unknown(`the kernel does not tell the original destination (${found.error})`) }
+    }
+    const address = parseIp(found.value.address)
+    if (address === undefined) return { obstacle: unknown('the original destination is not an address') }
+    const original = { address: unmapped(address), port: found.value.port }
+    if (!this.#isOwnAddress(original.address)) return { original }
+    const isListener = original.port === socket.localPort
+    const detail = isListener ? NOT_REDIRECTED : `${original.address.text} is this gateway`
+    return { original, obstacle: { reason: 'loop_detected', detail } }
+  }
+}
+
+/** Where a connection was going, if that can be told, and what keeps it from going there, if anything does. */
+export interface Redirection {
+  readonly original?: OriginalDestination
+  readonly obstacle?: Refusal
+}
+
+function unknown(detail: string): Refusal {
+  return { reason: 'internal_error', detail }
+}
+
+const NOT_REDIRECTED = 'the connection came to the listener itself: nothing redirected it'

@@ -1,0 +1,1 @@
+# no routes: compute without public IP gets no traffic from the internet, it opens every connection itself; with these routes, what it sends to Azure ML would go to the internet past the gateway, and arrive nowhere
