@@ -24,7 +24,7 @@
 #define ACCEPTS_PER_ROUND 64
 /* Who says nothing for so long is handed over: the host has deadlines of its own for that. */
 #define SILENT_MS 192u
-/* The most that is looked at for a head; one that is longer is handed over. */
+/* The most that a first read with a head in it may be; one that is longer is handed over. */
 #define HEAD_BYTES (8u * 1024)
 /* After the last answer, so that it is not lost to a reset. */
 #define LINGER_BYTES (64u * 1024)
@@ -124,7 +124,8 @@ static bool may_be_connect(const uint8_t *bytes, size_t count) {
 }
 
 static void read_first(struct relay_engine *engine, struct tunnel *tunnel) {
-  ssize_t got = read_client(engine, tunnel, HEAD_BYTES);
+  /* As much as the host's server reads at once, for what is handed over to be the same to it. */
+  ssize_t got = read_client(engine, tunnel, SCRATCH_BYTES);
   if (got == -EAGAIN) return;
   if (got <= 0) {
     discard(engine, tunnel, false);

@@ -383,6 +383,51 @@ struct storm {
   _Atomic bool over;
 };
 
+static uint64_t notifications(struct door_rig *rig) {
+  pthread_mutex_lock(&rig->rig.lock);
+  uint64_t count = rig->rig.notifications;
+  pthread_mutex_unlock(&rig->rig.lock);
+  return count;
+}
+
+static void await_notification(struct door_rig *rig, uint64_t before) {
+  for (int i = 0; i < 10000 && notifications(rig) == before; i++) sleep_ms(1);
+  CHECK(notifications(rig) > before);
+}
+
+/* A host that drained both lists once would never hear of what came to the first while it drained the second. */
+static void what_comes_to_one_list_while_the_other_is_drained_is_not_forgotten(void) {
+  struct door_rig rig;
+  door_open(&rig);
+  struct ends ended = tunnel_open(&rig.rig, NULL), open = tunnel_open(&rig.rig, NULL);
+  CHECK_EQUAL(relay_kill(rig.rig.engine, ended.id, 0), 1);
+  await_notification(&rig, 0);
+  uint64_t before = notifications(&rig);
+  struct relay_door_event event;
+  CHECK_EQUAL(relay_drain_door(rig.rig.engine, &event, 1), 0);
+  int client = arrive(&rig, HEAD);
+  for (int i = 0; i < 10000 && relay_clients(rig.rig.engine) < 2; i++) sleep_ms(1);
+  /* The engine has seen the client; what it is asked now, it does after it has told of that. */
+  CHECK_EQUAL(relay_kill(rig.rig.engine, open.id, 0), 1);
+  expect_reset(open.client);
+  CHECK_EQUAL(notifications(&rig), before);
+  struct relay_completion completions[4];
+  for (size_t count = 0; count < 2;) count += relay_drain_completions(rig.rig.engine, completions, 4);
+  CHECK(!relay_is_drained(rig.rig.engine));
+  uint64_t id = expect_head(&rig);
+  CHECK(relay_is_drained(rig.rig.engine));
+  int second = arrive(&rig, HEAD);
+  await_notification(&rig, before);
+  uint64_t other = expect_head(&rig);
+  CHECK_EQUAL(relay_door_reply(rig.rig.engine, id, "", 0), 0);
+  CHECK_EQUAL(relay_door_reply(rig.rig.engine, other, "", 0), 0);
+  ends_close(&ended);
+  ends_close(&open);
+  close(client);
+  close(second);
+  door_close(&rig);
+}
+
 static void *storm_clients(void *argument) {
   struct storm *storm = argument;
   uint32_t state = storm->seed;
@@ -472,6 +517,8 @@ const struct test_case door_cases[] = {
     {"the end of the engine leaves nothing open, whatever state it is in",
      the_end_of_the_engine_leaves_nothing_open_whatever_state_it_is_in},
     {"undrained events are freed", undrained_events_are_freed},
+    {"what comes to one list while the other is drained is not forgotten",
+     what_comes_to_one_list_while_the_other_is_drained_is_not_forgotten},
     {"a storm of clients leaves nothing behind", a_storm_of_clients_leaves_nothing_behind},
     {NULL, NULL},
 };
