@@ -62,7 +62,9 @@ export class DoorTunnel {
   }
 
   begin(): void {
-    this.#step(() => this.#settle(admit(this.#parts.context, this.#exchange, this.#parts.plain.head), (barred) => this.#judge(barred)))
+    this.#step(() =>
+      this.#settle(admit(this.#parts.context, this.#exchange, this.#parts.plain.head), (barred) => this.#judge(barred)),
+    )
   }
 
   opening(dial: DoorDial, bytes: Buffer, ended: boolean): void {
