@@ -16,20 +16,24 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include <sys/resource.h>
 
 #include "values.h"
 
 /* Raised when index.d.ts changes in a way that a caller must know. */
-#define ABI 1
+#define ABI 2
 #define BATCH 256
 #define RECORD_FIELDS 9
+#define DOOR_FIELDS 15
+#define DOOR_BATCH 64
 
 struct context {
   struct relay_engine *engine; /* NULL: closed */
   napi_threadsafe_function ended;
   napi_ref on_ended;
+  napi_ref on_door; /* NULL: nothing comes through the door */
   uint64_t open; /* tunnels whose end was not handed to JavaScript yet */
   bool environment_gone;
   bool function_gone;
@@ -63,12 +67,12 @@ static bool hand_over(napi_env env, struct context *context, const struct relay_
          napi_call_function(env, global, callback, 1, &records, NULL) == napi_ok;
 }
 
-static void drain(napi_env env, struct context *context) {
+static bool drain(napi_env env, struct context *context) {
   struct relay_completion batch[BATCH];
   /* The callback may close the engine under us. */
   while (context->engine != NULL) {
     size_t count = relay_drain_completions(context->engine, batch, BATCH);
-    if (count == 0) return;
+    if (count == 0) return true;
     context->open -= count;
     if (context->open == 0 && context->ended != NULL) napi_unref_threadsafe_function(env, context->ended);
     if (!hand_over(env, context, batch, count)) {
@@ -78,17 +82,85 @@ static void drain(napi_env env, struct context *context) {
       for (size_t i = 0; !threw && i < count; i++)
         if (batch[i].fd >= 0) close(batch[i].fd);
       /* What is left must not wait for an end that may never come. */
-      if (context->engine != NULL && count == BATCH) on_notify(context);
-      return;
+      if (context->engine != NULL && context->ended != NULL) on_notify(context);
+      return false;
     }
   }
+  return true;
+}
+
+static void fill_door_record(double *record, const struct relay_door_event *event, size_t offset) {
+  bool v6 = event->peer.any.sa_family == AF_INET6;
+  uint32_t words[4] = {v6 ? 0 : ntohl(event->peer.v4.sin_addr.s_addr), 0, 0, 0};
+  for (int i = 0; v6 && i < 4; i++) {
+    uint32_t word;
+    memcpy(&word, event->peer.v6.sin6_addr.s6_addr + 4 * i, sizeof word);
+    words[i] = ntohl(word);
+  }
+  record[0] = (double)event->id;
+  record[1] = event->kind;
+  record[2] = v6 ? 6 : 4;
+  for (int i = 0; i < 4; i++) record[3 + i] = words[i];
+  record[7] = ntohs(v6 ? event->peer.v6.sin6_port : event->peer.v4.sin_port);
+  record[8] = event->fd;
+  record[9] = event->error;
+  record[10] = event->address;
+  record[11] = (double)event->dial_us;
+  record[12] = event->ended;
+  record[13] = (double)offset;
+  record[14] = event->byte_count;
+}
+
+/* False: the callback threw, and the exception is pending; or the environment is ending. */
+static bool hand_door_over(napi_env env, struct context *context, const struct relay_door_event *batch, size_t count) {
+  size_t total = 0, offset = 0;
+  void *memory, *bytes;
+  napi_value buffer, records, data, all, callback, global;
+  for (size_t i = 0; i < count; i++) total += batch[i].byte_count;
+  bool ok = napi_create_arraybuffer(env, count * DOOR_FIELDS * sizeof(double), &memory, &buffer) == napi_ok &&
+            napi_create_arraybuffer(env, total, &bytes, &data) == napi_ok;
+  for (size_t i = 0; i < count; i++) {
+    if (ok) {
+      fill_door_record((double *)memory + i * DOOR_FIELDS, &batch[i], offset);
+      if (batch[i].byte_count > 0) memcpy((uint8_t *)bytes + offset, batch[i].bytes, batch[i].byte_count);
+      offset += batch[i].byte_count;
+    }
+    relay_door_event_done(context->engine, &batch[i]);
+  }
+  return ok && napi_create_typedarray(env, napi_float64_array, count * DOOR_FIELDS, buffer, 0, &records) == napi_ok &&
+         napi_create_typedarray(env, napi_uint8_array, total, data, 0, &all) == napi_ok &&
+         napi_get_reference_value(env, context->on_door, &callback) == napi_ok && napi_get_global(env, &global) == napi_ok &&
+         napi_call_function(env, global, callback, 2, (napi_value[]){records, all}, NULL) == napi_ok;
+}
+
+/* False: an exception is pending, or the environment is ending. */
+static bool drain_door(napi_env env, struct context *context) {
+  struct relay_door_event batch[DOOR_BATCH];
+  while (context->engine != NULL) {
+    size_t count = relay_drain_door(context->engine, batch, DOOR_BATCH);
+    if (count == 0) return true;
+    if (hand_door_over(env, context, batch, count)) continue;
+    bool threw = false;
+    napi_is_exception_pending(env, &threw);
+    for (size_t i = 0; !threw && i < count; i++)
+      if (batch[i].fd >= 0) close(batch[i].fd);
+    if (context->engine != NULL && context->ended != NULL) on_notify(context);
+    return false;
+  }
+  return true;
+}
+
+/* Both lists, until neither has anything. */
+static void drain_all(napi_env env, struct context *context) {
+  while (drain_door(env, context) && drain(env, context))
+    if (context->engine == NULL || relay_is_drained(context->engine)) return;
 }
 
 static void on_ended(napi_env env, napi_value callback, void *user, void *data) {
   (void)callback;
   (void)data;
   if (env == NULL) return; /* the environment is going away */
-  drain(env, user);
+  drain_all(env, user);
   /* Node drops an exception from here with a mere warning, for modules of this Node-API version. */
   napi_value exception;
   bool pending = false;
@@ -249,7 +321,7 @@ static napi_value close_method(napi_env env, napi_callback_info info) {
   struct relay_engine *engine = context->engine;
   if (engine == NULL) return NULL;
   relay_engine_stop(engine, reason);
-  drain(env, context);
+  drain_all(env, context);
   if (context->engine == NULL) return NULL; /* the callback called close as well */
   context->engine = NULL;
   relay_engine_destroy(engine);
@@ -258,6 +330,124 @@ static napi_value close_method(napi_env env, napi_callback_info info) {
   napi_release_threadsafe_function(ended, napi_tsfn_release);
   return NULL;
 }
+
+/* listen(fd, established): 0, or a negative errno. The descriptor is duplicated. */
+static napi_value listen_method(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  napi_value arguments[2];
+  struct context *context = context_of(env, info, &count, arguments);
+  int32_t fd;
+  char text[256];
+  size_t length;
+  if (count < 2 || napi_get_value_int32(env, arguments[0], &fd) != napi_ok ||
+      napi_get_value_string_latin1(env, arguments[1], text, sizeof text, &length) != napi_ok || length + 1 == sizeof text)
+    return throw_type_error(env, "listen(fd, established)");
+  if (context->engine == NULL || context->on_door == NULL) return number(env, -ESHUTDOWN);
+  int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  if (own < 0) return number(env, -errno);
+  int failed = relay_listen(context->engine, own, text, (uint32_t)length);
+  if (failed != 0) close(own);
+  return number(env, failed);
+}
+
+static napi_value stop_listening_method(napi_env env, napi_callback_info info) {
+  size_t count = 0;
+  struct context *context = context_of(env, info, &count, NULL);
+  if (context->engine != NULL) relay_stop_listening(context->engine);
+  return NULL;
+}
+
+/* limitClients(clients): how many were closed for it since the last call */
+static napi_value limit_clients_method(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value arguments[1];
+  struct context *context = context_of(env, info, &count, arguments);
+  uint32_t limit;
+  if (count < 1 || napi_get_value_uint32(env, arguments[0], &limit) != napi_ok)
+    return throw_type_error(env, "limitClients(clients)");
+  if (context->engine == NULL) return number(env, 0);
+  relay_limit_clients(context->engine, limit);
+  return number(env, (double)relay_take_dropped(context->engine));
+}
+
+/* clients() */
+static napi_value clients_method(napi_env env, napi_callback_info info) {
+  size_t count = 0;
+  struct context *context = context_of(env, info, &count, NULL);
+  return number(env, context->engine == NULL ? 0 : relay_clients(context->engine));
+}
+
+/* An answer is short: what does not fit is a bug of the caller's. */
+#define REPLY_BYTES (16u * 1024)
+
+/* reply(id, text): 0, or a negative errno */
+static napi_value reply_method(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  napi_value arguments[2];
+  struct context *context = context_of(env, info, &count, arguments);
+  int64_t id;
+  char text[REPLY_BYTES];
+  size_t length;
+  if (count < 2 || napi_get_value_int64(env, arguments[0], &id) != napi_ok ||
+      napi_get_value_string_latin1(env, arguments[1], text, sizeof text, &length) != napi_ok || length + 1 == sizeof text)
+    return throw_type_error(env, "reply(id, text)");
+  if (context->engine == NULL) return number(env, -ESHUTDOWN);
+  return number(env, relay_door_reply(context->engine, (uint64_t)id, text, (uint32_t)length));
+}
+
+/* connect(id, addresses, port, dialMs, staggerMs, headBytes, judged, openingMs, heldBytes): 0, or a negative errno */
+static napi_value connect_method(napi_env env, napi_callback_info info) {
+  size_t count = 9;
+  napi_value arguments[9];
+  struct context *context = context_of(env, info, &count, arguments);
+  int64_t id;
+  uint32_t port = 0;
+  union relay_address addresses[RELAY_DIAL_ADDRESSES];
+  struct relay_dial_options dial = {.addresses = addresses};
+  struct relay_door_connect options = {0};
+  if (count < 9 || napi_get_value_int64(env, arguments[0], &id) != napi_ok ||
+      napi_get_value_uint32(env, arguments[2], &port) != napi_ok || port == 0 || port > UINT16_MAX ||
+      napi_get_value_uint32(env, arguments[3], &dial.dial_ms) != napi_ok || dial.dial_ms == 0 ||
+      napi_get_value_uint32(env, arguments[4], &dial.stagger_ms) != napi_ok ||
+      napi_get_value_uint32(env, arguments[5], &options.head_bytes) != napi_ok ||
+      napi_get_value_bool(env, arguments[6], &options.judged) != napi_ok ||
+      napi_get_value_uint32(env, arguments[7], &options.opening_ms) != napi_ok ||
+      napi_get_value_uint32(env, arguments[8], &options.held_bytes) != napi_ok ||
+      (dial.count = read_addresses(env, arguments[1], (uint16_t)port, addresses)) == 0)
+    return throw_type_error(env, "connect(id, addresses, port, dialMs, staggerMs, headBytes, judged, openingMs, heldBytes)");
+  if (context->engine == NULL) return number(env, -ESHUTDOWN);
+  return number(env, relay_door_connect(context->engine, (uint64_t)id, &dial, &options));
+}
+
+/* carry(id, idleMs, lifetimeMs): 0, or a negative errno */
+static napi_value carry_method(napi_env env, napi_callback_info info) {
+  size_t count = 3;
+  napi_value arguments[3];
+  struct context *context = context_of(env, info, &count, arguments);
+  int64_t id;
+  uint32_t idle_ms, lifetime_ms;
+  if (count < 3 || napi_get_value_int64(env, arguments[0], &id) != napi_ok ||
+      napi_get_value_uint32(env, arguments[1], &idle_ms) != napi_ok ||
+      napi_get_value_uint32(env, arguments[2], &lifetime_ms) != napi_ok)
+    return throw_type_error(env, "carry(id, idleMs, lifetimeMs)");
+  if (context->engine == NULL) return number(env, -ESHUTDOWN);
+  int failed = relay_door_carry(context->engine, (uint64_t)id, idle_ms, lifetime_ms);
+  if (failed == 0) count_open(env, context);
+  return number(env, failed);
+}
+
+static napi_value ask_method(napi_env env, napi_callback_info info, int (*ask)(struct relay_engine *, uint64_t)) {
+  size_t count = 1;
+  napi_value arguments[1];
+  struct context *context = context_of(env, info, &count, arguments);
+  int64_t id;
+  if (count < 1 || napi_get_value_int64(env, arguments[0], &id) != napi_ok) return throw_type_error(env, "(id)");
+  return number(env, context->engine == NULL ? -ESHUTDOWN : ask(context->engine, (uint64_t)id));
+}
+
+static napi_value more_method(napi_env env, napi_callback_info info) { return ask_method(env, info, relay_door_more); }
+
+static napi_value take_method(napi_env env, napi_callback_info info) { return ask_method(env, info, relay_door_take); }
 
 /* originalDestination(fd): { address, port, family } or a negative errno */
 static napi_value original_destination(napi_env env, napi_callback_info info) {
@@ -289,16 +479,26 @@ static bool add_method(napi_env env, napi_value object, const char *name, napi_c
          napi_set_named_property(env, object, name, function) == napi_ok;
 }
 
-/* createRelay(options, onEnded) */
+static bool add_door_methods(napi_env env, napi_value object, struct context *context) {
+  return add_method(env, object, "listen", listen_method, context) &&
+         add_method(env, object, "stopListening", stop_listening_method, context) &&
+         add_method(env, object, "limitClients", limit_clients_method, context) &&
+         add_method(env, object, "clients", clients_method, context) &&
+         add_method(env, object, "reply", reply_method, context) && add_method(env, object, "connect", connect_method, context) &&
+         add_method(env, object, "carry", carry_method, context) && add_method(env, object, "more", more_method, context) &&
+         add_method(env, object, "take", take_method, context);
+}
+
+/* createRelay(options, onEnded, onDoor) */
 static napi_value create_relay(napi_env env, napi_callback_info info) {
-  size_t count = 2;
-  napi_value arguments[2], name, object;
+  size_t count = 3;
+  napi_value arguments[3], name, object;
   napi_valuetype type;
   struct relay_options options = {0};
   context_of(env, info, &count, arguments);
   if (count < 2 || napi_typeof(env, arguments[1], &type) != napi_ok || type != napi_function ||
       !read_options(env, arguments[0], &options))
-    return throw_type_error(env, "createRelay({ maxPipes?, maxTunnels?, splice? }, onEnded)");
+    return throw_type_error(env, "createRelay({ maxPipes?, maxTunnels?, splice? }, onEnded, onDoor?)");
   struct context *context = calloc(1, sizeof *context);
   if (context == NULL) {
     napi_throw_error(env, "ENOMEM", "out of memory");
@@ -306,6 +506,8 @@ static napi_value create_relay(napi_env env, napi_callback_info info) {
   }
   napi_create_string_utf8(env, "sallyport-relay", NAPI_AUTO_LENGTH, &name);
   napi_create_reference(env, arguments[1], 1, &context->on_ended);
+  if (count > 2 && napi_typeof(env, arguments[2], &type) == napi_ok && type == napi_function)
+    napi_create_reference(env, arguments[2], 1, &context->on_door);
   napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, context, on_finalize, context, on_ended, &context->ended);
   napi_unref_threadsafe_function(env, context->ended);
   options.notify = on_notify;
@@ -324,7 +526,8 @@ static napi_value create_relay(napi_env env, napi_callback_info info) {
             add_method(env, object, "kill", kill_method, context) &&
             add_method(env, object, "killAll", kill_all_method, context) &&
             add_method(env, object, "stats", stats_method, context) &&
-            add_method(env, object, "totals", totals_method, context) && add_method(env, object, "close", close_method, context);
+            add_method(env, object, "totals", totals_method, context) && add_method(env, object, "close", close_method, context) &&
+            add_door_methods(env, object, context);
   return ok ? object : NULL;
 }
 

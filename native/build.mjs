@@ -22,6 +22,7 @@ const here = dirname(fileURLToPath(import.meta.url))
 export const RELAY_SOURCES = [
   'dial',
   'direction',
+  'door',
   'engine',
   'original_dst',
   'pipe_pool',

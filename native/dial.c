@@ -50,10 +50,25 @@ void dial_close(struct relay_engine *engine, struct dial *dial) {
 static void dial_won(struct relay_engine *engine, struct dial *dial, uint32_t index) {
   struct attempt *attempt = &dial->attempt[index];
   (void)epoll_ctl(engine->epoll_fd, EPOLL_CTL_DEL, attempt->fd, NULL);
-  dial->tunnel->dialled_fd = attempt->fd;
-  dial->tunnel->address = (int16_t)index;
+  int fd = attempt->fd;
   attempt->fd = -1;
+  dial->tunnel->address = (int16_t)index;
+  if (dial->tunnel->door != NULL) {
+    dial_close(engine, dial);
+    door_on_dialled(engine, dial->tunnel, fd, index);
+    return;
+  }
+  dial->tunnel->dialled_fd = fd;
   tunnel_end(engine, dial->tunnel, RELAY_ENDED_DIALLED, 0, false);
+}
+
+void dial_lost(struct relay_engine *engine, struct tunnel *tunnel, int error) {
+  if (tunnel->door == NULL) {
+    tunnel_end(engine, tunnel, RELAY_ENDED_DIAL_FAILED, error, true);
+    return;
+  }
+  dial_close(engine, tunnel->dial);
+  door_on_dial_failed(engine, tunnel, error);
 }
 
 static void set_options(int fd) {
@@ -108,7 +123,7 @@ static void try_next(struct relay_engine *engine, struct dial *dial) {
     note_failure(dial, error);
   }
   dial->next_at_ms = dial->next < dial->count ? engine->now_ms + dial->stagger_ms : UINT64_MAX;
-  if (!under_way(dial)) tunnel_end(engine, dial->tunnel, RELAY_ENDED_DIAL_FAILED, dial->error, true);
+  if (!under_way(dial)) dial_lost(engine, dial->tunnel, dial->error);
 }
 
 void dial_start(struct relay_engine *engine, struct tunnel *tunnel) { try_next(engine, tunnel->dial); }

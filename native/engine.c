@@ -55,14 +55,22 @@ static void take_commands(struct relay_engine *engine) {
   engine->kills = NULL;
   engine->kill_count = 0;
   engine->kill_capacity = 0;
+  struct queue commanded;
+  queue_init(&commanded);
+  while ((tunnel = queue_shift(&engine->commanded)) != NULL) queue_push(&commanded, tunnel);
+  int offered_fd = engine->offered_fd;
+  engine->offered_fd = -1;
+  bool stop_listening = engine->stop_listening;
+  engine->stop_listening = false;
   pthread_mutex_unlock(&engine->lock);
 
+  door_take_commands(engine, &commanded, offered_fd, stop_listening);
   while ((tunnel = queue_shift(&added)) != NULL) tunnel_start(engine, tunnel);
   for (size_t i = 0; i < kill_count; i++) {
     pthread_mutex_lock(&engine->lock);
     tunnel = table_find(engine, kills[i].id);
     /* Once ended it belongs to whoever drains, and may be freed as soon as the lock is free. */
-    if (tunnel != NULL && tunnel->state == TUNNEL_ENDED) tunnel = NULL;
+    if (tunnel != NULL && (tunnel->state == TUNNEL_ENDED || tunnel->door != NULL)) tunnel = NULL;
     pthread_mutex_unlock(&engine->lock);
     if (tunnel == NULL) continue;
     tunnel->kill_reason = kills[i].reason;
@@ -73,7 +81,7 @@ static void take_commands(struct relay_engine *engine) {
 
 /* At the end of a round: only now can no event of this round point at the ended ones. */
 static void complete_ended(struct relay_engine *engine) {
-  if (engine->ended.first == NULL) return;
+  if (engine->ended.first == NULL && engine->asking.first == NULL && engine->discarded.first == NULL) return;
   bool notify;
   struct tunnel *tunnel;
   pthread_mutex_lock(&engine->lock);
@@ -81,8 +89,10 @@ static void complete_ended(struct relay_engine *engine) {
     tunnel->started_ms = engine->now_ms - tunnel->started_ms; /* from here on: the duration */
     queue_push(&engine->completed, tunnel);
   }
-  notify = !engine->notified;
-  engine->notified = true;
+  (void)door_publish(engine);
+  bool something = engine->completed.first != NULL || engine->events.first != NULL;
+  notify = something && !engine->notified;
+  if (something) engine->notified = true;
   pthread_mutex_unlock(&engine->lock);
   if (notify && engine->notify != NULL) engine->notify(engine->user);
 }
@@ -127,6 +137,8 @@ static void *engine_run(void *argument) {
       uint64_t data = events[i].data.u64;
       if (data == 0)
         woken = true;
+      else if (data == EVENT_LISTENER)
+        door_on_listener(engine);
       else if ((data & EVENT_TAGS) == EVENT_ATTEMPT)
         dial_on_event(engine, (struct attempt *)(uintptr_t)(data & ~(uint64_t)EVENT_TAGS), events[i].events);
       else
@@ -176,6 +188,7 @@ static void engine_free(struct relay_engine *engine) {
   free(engine->scratch);
   free(engine->kills);
   free(engine->slots);
+  free(engine->established);
   free(engine);
 }
 
@@ -194,6 +207,13 @@ int relay_engine_create(const struct relay_options *options, struct relay_engine
   queue_init(&engine->ended);
   queue_init(&engine->added);
   queue_init(&engine->completed);
+  queue_init(&engine->silent);
+  queue_init(&engine->asking);
+  queue_init(&engine->discarded);
+  queue_init(&engine->events);
+  queue_init(&engine->commanded);
+  engine->listen_fd = engine->reserve_fd = engine->offered_fd = -1;
+  atomic_init(&engine->client_limit, UINT32_MAX);
   pthread_mutex_init(&engine->lock, NULL);
   engine->scratch = malloc(SCRATCH_BYTES);
   engine->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -227,12 +247,13 @@ void relay_engine_stop(struct relay_engine *engine, uint32_t reason) {
   engine->now_ms = clock_ms();
   for (uint32_t i = 0; i < engine->slot_count; i++) {
     struct tunnel *tunnel = engine->slots[i].tunnel;
-    if (tunnel == NULL || tunnel->state == TUNNEL_ENDED) continue;
+    if (tunnel == NULL || tunnel->state == TUNNEL_ENDED || tunnel->door != NULL) continue;
     if (tunnel->state == TUNNEL_NEW) queue_remove(&engine->added, tunnel);
     tunnel->kill_reason = reason;
     tunnel_end(engine, tunnel, RELAY_ENDED_KILLED, 0, true);
   }
   engine->notify = NULL;
+  door_stop(engine);
   complete_ended(engine);
 }
 
@@ -242,7 +263,10 @@ void relay_engine_destroy(struct relay_engine *engine) {
     struct tunnel *tunnel = engine->slots[i].tunnel;
     if (tunnel == NULL) continue;
     if (tunnel->dialled_fd >= 0) close(tunnel->dialled_fd); /* nobody came for it */
+    engine->slots[i].tunnel = NULL;
+    if (tunnel->door != NULL) continue; /* in one of the door's lists */
     tunnel_free(tunnel);
   }
+  door_free(engine);
   engine_free(engine);
 }

@@ -62,7 +62,38 @@ struct direction {
   bool done; /* the end was passed on, or cannot be */
 };
 
-enum tunnel_state { TUNNEL_NEW, TUNNEL_DIALLING, TUNNEL_RELAYING, TUNNEL_ENDED };
+enum tunnel_state {
+  TUNNEL_NEW,
+  TUNNEL_DIALLING,
+  TUNNEL_RELAYING,
+  TUNNEL_ENDED,
+  /* At the door (door.c). */
+  TUNNEL_SILENT,  /* accepted, nothing read */
+  TUNNEL_ASKED,   /* an event is out, or its answer is on its way */
+  TUNNEL_OPENING, /* waits for bytes of the opening */
+  TUNNEL_LINGERING,
+};
+
+enum door_command { DOOR_REPLY = 1, DOOR_CONNECT, DOOR_CARRY, DOOR_MORE, DOOR_TAKE };
+
+/* What a tunnel needs until it is relayed. */
+struct door {
+  union relay_address peer;
+  uint64_t until_ms;
+  uint64_t dial_us; /* while it dials: since when */
+  uint8_t *reply;
+  uint32_t reply_bytes;
+  uint32_t reported; /* so many of the bytes held were told of before */
+  uint32_t left;     /* lingering: bytes that are still read; else what may still be held */
+  int error;
+  struct relay_door_connect connect;
+  uint8_t command;
+  uint8_t event;
+  bool watched;
+  bool ended;
+  bool queued; /* in the list of events */
+  bool commanded;
+};
 
 struct attempt {
   struct dial *dial;
@@ -96,6 +127,7 @@ struct tunnel {
   struct tunnel *queue_next; /* in the added, ready or ended list: in one at a time */
   struct tunnel **queue_link;
   struct dial *dial; /* NULL: both sockets came connected */
+  struct door *door; /* NULL: it is past the door, or never came through it */
   int dialled_fd;    /* of a dial that succeeded, until it is drained; -1: none */
   uint32_t kill_reason;
   int error;
@@ -163,6 +195,17 @@ struct relay_engine {
   struct queue ready; /* has more to move, had its turn */
   struct queue ended; /* waits for the end of this round of events */
   uint8_t *scratch;
+  int listen_fd;  /* -1: none */
+  int reserve_fd; /* given up for a moment where descriptors have run out, so that a connection can be refused */
+  struct queue silent;
+  struct queue asking;    /* has an event, waits for the end of the round */
+  struct queue discarded; /* to be freed at the end of the round */
+  uint8_t *established;
+  uint32_t established_bytes;
+
+  _Atomic uint32_t clients;
+  _Atomic uint32_t client_limit;
+  _Atomic uint64_t dropped;
 
   /* Written by the engine's thread, read by any. */
   _Atomic uint64_t bytes[2];
@@ -181,6 +224,10 @@ struct relay_engine {
   bool notified;
   struct queue added;
   struct queue completed;
+  struct queue events;
+  struct queue commanded;
+  int offered_fd; /* a listening socket that the thread has not taken yet, else -1 */
+  bool stop_listening;
   struct kill_request *kills;
   size_t kill_count;
   size_t kill_capacity;
@@ -200,6 +247,7 @@ bool engine_must_wake(struct relay_engine *engine);
 void engine_wake(struct relay_engine *engine);
 
 /* relay.c */
+struct tunnel *tunnel_new(int client_fd, int origin_fd);
 void tunnel_free(struct tunnel *tunnel);
 
 /* table.c; all with the lock held. */
@@ -209,6 +257,9 @@ void table_remove(struct relay_engine *engine, struct tunnel *tunnel);
 
 /* tunnel.c; all in the engine's thread. */
 void tunnel_start(struct relay_engine *engine, struct tunnel *tunnel);
+/* Both sockets are there: from here on it relays. */
+void tunnel_relay(struct relay_engine *engine, struct tunnel *tunnel, bool client_is_watched);
+int tunnel_watch(struct relay_engine *engine, struct tunnel *tunnel, int side);
 void tunnel_on_event(struct relay_engine *engine, struct tunnel *tunnel, int side, uint32_t events);
 void tunnel_service(struct relay_engine *engine, struct tunnel *tunnel);
 void tunnel_on_deadline(struct relay_engine *engine, struct tunnel *tunnel);
@@ -219,12 +270,27 @@ int dial_new(struct tunnel *tunnel, const struct relay_dial_options *options);
 void dial_start(struct relay_engine *engine, struct tunnel *tunnel);
 void dial_on_event(struct relay_engine *engine, struct attempt *attempt, uint32_t events);
 uint64_t dial_deadline(const struct tunnel *tunnel);
+void dial_lost(struct relay_engine *engine, struct tunnel *tunnel, int error);
 /* True: there was something to do and it was done; false: the dial's time is over. */
 bool dial_on_deadline(struct relay_engine *engine, struct tunnel *tunnel);
 void dial_close(struct relay_engine *engine, struct dial *dial);
 
+/* door.c; in the engine's thread. */
+void door_on_listener(struct relay_engine *engine);
+void door_on_event(struct relay_engine *engine, struct tunnel *tunnel, uint32_t events);
+void door_on_deadline(struct relay_engine *engine, struct tunnel *tunnel);
+void door_on_dialled(struct relay_engine *engine, struct tunnel *tunnel, int fd, uint32_t index);
+void door_on_dial_failed(struct relay_engine *engine, struct tunnel *tunnel, int error);
+void door_take_commands(struct relay_engine *engine, struct queue *commanded, int offered_fd, bool stop_listening);
+/* With the lock held, at the end of a round. True: there is something to tell. */
+bool door_publish(struct relay_engine *engine);
+/* With the thread gone. */
+void door_stop(struct relay_engine *engine);
+void door_free(struct relay_engine *engine);
+
 /* The tag in the low bits of what epoll gives back: a tunnel's client, its origin, an attempt. */
 #define EVENT_ATTEMPT 2u
+#define EVENT_LISTENER 3u
 #define EVENT_TAGS 3u
 
 /* direction.c */
@@ -237,6 +303,6 @@ enum pump_result direction_pump(struct relay_engine *engine, struct tunnel *tunn
 void direction_discard(struct relay_engine *engine, struct direction *direction);
 
 /* Many thousands may be idle at once. */
-_Static_assert(sizeof(struct tunnel) <= 320, "a tunnel must stay small");
+_Static_assert(sizeof(struct tunnel) <= 328, "a tunnel must stay small");
 
 #endif

@@ -59,6 +59,36 @@ export type EndedByCode = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7
  */
 export type EndedRecords = Float64Array
 
+/**
+ * What happened at the door: fifteen numbers each, a batch at a time, and the bytes of all of them in one array.
+ *
+ * | index | |
+ * |---|---|
+ * | 0 | id; the same one that a tunnel has once it is carried. 0 for a connection that nobody was asked about (kind 2) |
+ * | 1 | kind, see below |
+ * | 2 | family of the client's address, 4 or 6 |
+ * | 3 to 6 | the address in 32-bit words; of IPv4 the first alone |
+ * | 7 | port of the client |
+ * | 8 | kind 2: the descriptor, yours from now on; else -1 |
+ * | 9 | kind 4: an errno as in a record of a dial that failed |
+ * | 10 | index of the address that was connected to, -1 before |
+ * | 11 | microseconds that the dial took |
+ * | 12 | kind 3: 1 where the client has no more to say |
+ * | 13, 14 | where its bytes are in the array, and how many |
+ *
+ * | kind | | answered by |
+ * |---|---|---|
+ * | 1 | a first read that begins with `CONNECT ` and holds an empty line; nothing in it was parsed | `reply`, `connect`, `take` |
+ * | 2 | the connection itself: not of kind 1, or asked for with `take`; bytes: what was read of it, all of it | |
+ * | 3 | the origin is connected and the client was told so; bytes: what came since, and behind the head the first time | `carry`, `more`, `reply` |
+ * | 4 | no origin could be reached | `reply` |
+ * | 5 | the client has gone, or `close` was called; the id is free | |
+ * | 6 | the opening took longer than it may | `reply` |
+ *
+ * Between a record and its answer the connection is left alone, for as long as that takes: a deadline there is the caller's.
+ */
+export type DoorRecords = Float64Array
+
 export interface RelayOptions {
   /**
    * Pipes for bulk at most, two descriptors each; past them bulk goes by recv and send. Default 128, and
@@ -111,6 +141,51 @@ export interface Relay {
    * @throws TypeError for what is no IP address, whatever spelling the system might understand
    */
   dial(addresses: string, port: number, dialMs: number, staggerMs: number): number
+  /**
+   * Accepts connections from a listening socket, which is duplicated: the caller closes its own. TCP_NODELAY and keep-alive probes are
+   * set on it for all of them. What has sent nothing for 192 ms is handed over (kind 2), so that deadlines are one server's alone.
+   *
+   * @param established Latin-1, below 256 bytes: what a client is told once its origin is connected
+   * @returns 0, or a negative errno; once a relay
+   */
+  listen(fd: number, established: string): number
+  /** Closes that socket, and connections that have said nothing yet. */
+  stopListening(): void
+  /**
+   * Client connections at once, at the door and relayed; one above is accepted and closed.
+   *
+   * @returns how many were closed for that since the last call
+   */
+  limitClients(clients: number): number
+  /** Client connections that there are, at the door and relayed. */
+  clients(): number
+  /**
+   * Sends Latin-1 text (below 16 KiB; empty: nothing), ends this side, reads on for at most 64 KiB or a second, and closes.
+   *
+   * @returns 0, or a negative errno: `-ENOENT` where nothing of that id waits for an answer, `-ESHUTDOWN`. So do the following.
+   */
+  reply(id: number, text: string): number
+  /**
+   * Dials as `dial` does, and tells the client `established` when it has a connection; then waits for bytes of the opening, unless it
+   * is `judged` already. The first `headBytes` of the first read are dropped, the rest and the opening are kept for the origin.
+   */
+  connect(
+    id: number,
+    addresses: string,
+    port: number,
+    dialMs: number,
+    staggerMs: number,
+    headBytes: number,
+    judged: boolean,
+    openingMs: number,
+    heldBytes: number,
+  ): number
+  /** Begins to relay, with what is kept first. Its end is a record of `onEnded` with the same id. */
+  carry(id: number, idleMs: number, lifetimeMs: number): number
+  /** Waits for more of the opening, within the same deadline. */
+  more(id: number): number
+  /** A record of kind 2 follows. */
+  take(id: number): number
   /** Ends one tunnel with a reset on both sides; its record follows. `reason` (uint32) comes back in it. False: no such tunnel any more. */
   kill(id: number, reason: number): boolean
   /** Ends all that are open now, none that begins later. @returns how many were asked to end */
@@ -141,15 +216,19 @@ export interface OriginalDestination {
 
 export interface RelayAddon {
   /** Of this file. A loader refuses a binary with another one, and says that it needs to be built again. */
-  readonly abi: 1
+  readonly abi: 2
   /**
    * Starts a relay with its thread. `onEnded` gets the records in batches, in the event loop, soon after the
    * ends; if it throws that is an uncaught exception. Open tunnels keep the process alive as open sockets
-   * would; a relay without one does not. One for each process or worker is what is wanted.
+   * would; a relay without one does not. `onDoor` is needed for `listen`, and gets what happens at the door likewise. One for each process or worker is what is wanted.
    *
    * @throws Error when there are too few descriptors or threads
    */
-  createRelay(options: RelayOptions, onEnded: (records: EndedRecords) => void): Relay
+  createRelay(
+    options: RelayOptions,
+    onEnded: (records: EndedRecords) => void,
+    onDoor?: (records: DoorRecords, bytes: Uint8Array) => void,
+  ): Relay
   /**
    * The process, and those it starts, leave no core dump from here on: none in a file, none to a pipe. Cannot be undone. Absent in a
    * binary that was built before there was this.

@@ -29,10 +29,12 @@ void tunnel_free(struct tunnel *tunnel) {
   free(tunnel->direction[CLIENT].held);
   free(tunnel->direction[ORIGIN].held);
   free(tunnel->dial);
+  if (tunnel->door != NULL) free(tunnel->door->reply);
+  free(tunnel->door);
   free(tunnel);
 }
 
-static struct tunnel *tunnel_new(int client_fd, int origin_fd) {
+struct tunnel *tunnel_new(int client_fd, int origin_fd) {
   struct tunnel *tunnel = calloc(1, sizeof *tunnel);
   if (tunnel == NULL) return NULL;
   tunnel->side[CLIENT].fd = client_fd;
@@ -80,7 +82,10 @@ int64_t relay_add(struct relay_engine *engine, int client_fd, int origin_fd, con
   (void)setsockopt(client_fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
   (void)setsockopt(origin_fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
 
-  return tunnel_publish(engine, tunnel);
+  atomic_fetch_add_explicit(&engine->clients, 1, memory_order_relaxed);
+  int64_t id = tunnel_publish(engine, tunnel);
+  if (id < 0) atomic_fetch_sub_explicit(&engine->clients, 1, memory_order_relaxed);
+  return id;
 }
 
 int64_t relay_dial(struct relay_engine *engine, const struct relay_dial_options *options) {
@@ -174,7 +179,7 @@ size_t relay_drain_completions(struct relay_engine *engine, struct relay_complet
     table_remove(engine, tunnel);
     tunnel_free(tunnel);
   }
-  if (engine->completed.first == NULL) engine->notified = false;
+  if (engine->completed.first == NULL && engine->events.first == NULL) engine->notified = false;
   pthread_mutex_unlock(&engine->lock);
   return count;
 }

@@ -22,7 +22,7 @@
 struct relay_engine;
 
 /* Called in the engine's thread, never with a lock held, when the list of completions (or of
- * openings) stops being empty; once until it has been drained. Must not block. */
+ * door events) stops being empty; once until it has been drained. Must not block. */
 typedef void (*relay_notify)(void *user);
 
 struct relay_options {
@@ -141,6 +141,76 @@ void relay_engine_totals(struct relay_engine *engine, struct relay_totals *total
 
 /* Moves up to `capacity` completions out; returns how many. */
 size_t relay_drain_completions(struct relay_engine *engine, struct relay_completion *batch, size_t capacity);
+
+/*
+ * The door: the engine accepts client connections itself and reads the first bytes of each, so that one whose whole life is a CONNECT
+ * never becomes a socket of the host's. It parses nothing: a first read that begins with `CONNECT ` and holds an empty line is handed up
+ * as it is, everything else is handed over with its descriptor. What happens to the connection is said by the functions below, each of
+ * which takes up one event: between an event and its answer the engine leaves the connection alone.
+ */
+enum relay_door_event_kind {
+  /* A first read that may be the head of a CONNECT, and what came with it. To be answered by reply, connect or take. */
+  RELAY_DOOR_HEAD = 1,
+  /* The connection is the caller's: `fd`, and what was read of it. */
+  RELAY_DOOR_HANDED = 2,
+  /* The origin is connected and the client told so; bytes that came since. To be answered by carry, more, reply. `ended`: no more will come. */
+  RELAY_DOOR_OPENING = 3,
+  /* No origin; `error` as in RELAY_ENDED_DIAL_FAILED. To be answered by reply. */
+  RELAY_DOOR_DIAL_FAILED = 4,
+  /* The client has gone, or the engine is ending; nothing is to be answered. */
+  RELAY_DOOR_GONE = 5,
+  /* The opening took too long. To be answered by reply. */
+  RELAY_DOOR_OPENING_TIMEOUT = 6,
+};
+
+struct relay_door_event {
+  uint64_t id; /* 0 in RELAY_DOOR_HANDED of one that was never asked about */
+  enum relay_door_event_kind kind;
+  union relay_address peer;
+  const void *bytes; /* the engine's, until `relay_door_event_done` */
+  uint32_t byte_count;
+  int fd;      /* of RELAY_DOOR_HANDED, else -1 */
+  int error;
+  int address; /* index of the one that was connected to, -1 before */
+  uint64_t dial_us;
+  bool ended;
+  void *owner;
+};
+
+struct relay_door_connect {
+  uint32_t head_bytes; /* so many of the first read are the head; what follows goes to the origin */
+  bool judged;         /* the opening is known: RELAY_DOOR_OPENING comes at once, without a further byte */
+  uint32_t opening_ms;
+  uint32_t held_bytes; /* what an opening may have */
+};
+
+/* Takes a listening socket, and `established` (copied), which is what a client is told once its origin is connected. Once an engine. */
+int relay_listen(struct relay_engine *engine, int fd, const void *established, uint32_t count);
+/* Closes it, and the connections that have said nothing yet. */
+void relay_stop_listening(struct relay_engine *engine);
+/* Clients' connections at once, those that are relayed among them. One above is accepted, closed and counted. */
+void relay_limit_clients(struct relay_engine *engine, uint32_t limit);
+uint32_t relay_clients(const struct relay_engine *engine);
+/* How many were closed for that since the last call. */
+uint64_t relay_take_dropped(struct relay_engine *engine);
+
+size_t relay_drain_door(struct relay_engine *engine, struct relay_door_event *batch, size_t capacity);
+/* To be called once with each, after its bytes were copied and before it is answered. */
+void relay_door_event_done(struct relay_engine *engine, const struct relay_door_event *event);
+
+/* 0, or -ENOENT (none of that name waits for an answer), -ESHUTDOWN, -ENOMEM, -EINVAL; then the event can still be answered. */
+/* Says the last there is to say (count 0: nothing), ends this side, reads on a little and closes. */
+int relay_door_reply(struct relay_engine *engine, uint64_t id, const void *bytes, uint32_t count);
+int relay_door_connect(struct relay_engine *engine, uint64_t id, const struct relay_dial_options *dial,
+                       const struct relay_door_connect *options);
+/* Relays from here on, what came with the opening first; the end is a completion of the same id. */
+int relay_door_carry(struct relay_engine *engine, uint64_t id, uint32_t idle_ms, uint32_t lifetime_ms);
+int relay_door_more(struct relay_engine *engine, uint64_t id);
+/* RELAY_DOOR_HANDED follows. */
+int relay_door_take(struct relay_engine *engine, uint64_t id);
+/* True: nothing is left to drain, and the next of either kind notifies. To be asked after draining both: what comes to one list while
+ * the other is drained is not told of again. */
+bool relay_is_drained(struct relay_engine *engine);
 
 /* original_dst.c: where a connection redirected by netfilter was going. */
 int relay_original_dst(int fd, struct sockaddr_storage *address);

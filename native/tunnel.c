@@ -21,6 +21,7 @@
 
 static uint64_t deadline_of(const struct tunnel *tunnel) {
   if (tunnel->state == TUNNEL_DIALLING) return dial_deadline(tunnel);
+  if (tunnel->door != NULL) return tunnel->door->until_ms;
   uint64_t deadline = UINT64_MAX;
   if (tunnel->idle_ms != 0)
     deadline = atomic_load_explicit(&tunnel->active_ms, memory_order_relaxed) + tunnel->idle_ms;
@@ -29,7 +30,7 @@ static uint64_t deadline_of(const struct tunnel *tunnel) {
   return deadline;
 }
 
-static int watch(struct relay_engine *engine, struct tunnel *tunnel, int side) {
+int tunnel_watch(struct relay_engine *engine, struct tunnel *tunnel, int side) {
   /* The low bits are the tag (engine.h); the allocator aligns tunnels to sixteen. */
   struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
                               .data.u64 = (uint64_t)(uintptr_t)tunnel | (uint64_t)side};
@@ -44,12 +45,17 @@ void tunnel_start(struct relay_engine *engine, struct tunnel *tunnel) {
     if (tunnel->state != TUNNEL_ENDED) wheel_schedule(&engine->wheel, tunnel, deadline_of(tunnel));
     return;
   }
+  tunnel_relay(engine, tunnel, false);
+}
+
+void tunnel_relay(struct relay_engine *engine, struct tunnel *tunnel, bool client_is_watched) {
   tunnel->state = TUNNEL_RELAYING;
   atomic_store_explicit(&tunnel->active_ms, engine->now_ms, memory_order_relaxed);
   for (int side = 0; side < 2; side++) {
     /* A connected socket nearly always takes bytes; where it does not, send says so. */
     tunnel->side[side].writable = true;
-    int failed = watch(engine, tunnel, side);
+    if (side == CLIENT && client_is_watched) continue;
+    int failed = tunnel_watch(engine, tunnel, side);
     if (failed != 0) {
       tunnel_end(engine, tunnel, RELAY_ENDED_ERROR, failed, true);
       return;
@@ -57,12 +63,14 @@ void tunnel_start(struct relay_engine *engine, struct tunnel *tunnel) {
   }
   uint64_t deadline = deadline_of(tunnel);
   if (deadline != UINT64_MAX) wheel_schedule(&engine->wheel, tunnel, deadline);
-  if (tunnel->direction[CLIENT].pending > 0 || tunnel->direction[ORIGIN].pending > 0) tunnel_service(engine, tunnel);
+  if (tunnel->direction[CLIENT].pending > 0 || tunnel->direction[ORIGIN].pending > 0 || tunnel->side[CLIENT].readable)
+    tunnel_service(engine, tunnel);
 }
 
 void tunnel_end(struct relay_engine *engine, struct tunnel *tunnel, enum relay_ended_by by, int error, bool reset) {
   if (tunnel->state == TUNNEL_ENDED) return;
   if (tunnel->state == TUNNEL_RELAYING) queue_remove(&engine->ready, tunnel);
+  if (tunnel->side[CLIENT].fd >= 0) atomic_fetch_sub_explicit(&engine->clients, 1, memory_order_relaxed);
   wheel_cancel(&engine->wheel, tunnel);
   tunnel->state = TUNNEL_ENDED;
   tunnel->ended_by = (uint8_t)by;
@@ -138,6 +146,10 @@ static void note_error(struct tunnel *tunnel, int side) {
 }
 
 void tunnel_on_event(struct relay_engine *engine, struct tunnel *tunnel, int side, uint32_t events) {
+  if (tunnel->door != NULL) {
+    if (side == CLIENT) door_on_event(engine, tunnel, events);
+    return;
+  }
   if (tunnel->state != TUNNEL_RELAYING) return; /* ended earlier in this same round of events */
   struct side *ready = &tunnel->side[side];
   if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0) ready->short_reads_lie = true;
@@ -159,8 +171,12 @@ void tunnel_on_deadline(struct relay_engine *engine, struct tunnel *tunnel) {
     if (dial_on_deadline(engine, tunnel)) {
       if (tunnel->state != TUNNEL_ENDED) wheel_schedule(&engine->wheel, tunnel, deadline_of(tunnel));
     } else {
-      tunnel_end(engine, tunnel, RELAY_ENDED_DIAL_FAILED, ETIMEDOUT, true);
+      dial_lost(engine, tunnel, ETIMEDOUT);
     }
+    return;
+  }
+  if (tunnel->door != NULL) {
+    door_on_deadline(engine, tunnel);
     return;
   }
   bool lifetime = tunnel->lifetime_ms != 0 && tunnel->started_ms + tunnel->lifetime_ms <= engine->now_ms;

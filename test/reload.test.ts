@@ -130,10 +130,14 @@ describe('a reload', () => {
     expect(answered).toBeGreaterThan(10)
     const events = await gateway.audit(answered)
     expect(events).toHaveLength(answered)
-    await waitFor(() => (descriptors() <= before + 5 ? true : undefined), 'descriptors to be given back')
-    // The entry in force, and `removed` for what ended after its entry had gone.
+    // Each client may leave a connection to the origin that is kept, and both its ends are in this process.
+    const kept = 2 * clients.length
+    await waitFor(() => (descriptors() <= before + kept ? true : undefined), 'descriptors to be given back')
+    // The entry in force, and `removed` where something ended after its entry had gone.
     const series = await gateway.gateway.metrics.registry.metrics()
-    expect(series.split('\n').filter((line) => line.startsWith('sallyport_entry_hits_total{'))).toHaveLength(2)
+    const entries = series.split('\n').filter((line) => line.startsWith('sallyport_entry_hits_total{'))
+    expect(entries.length).toBeGreaterThan(0)
+    expect(entries.length).toBeLessThanOrEqual(2)
   })
 })
 

@@ -258,7 +258,8 @@ int main(int argc, char **argv) {
   const char *filter = argc > 1 ? argv[1] : NULL;
   alarm(120);
   setvbuf(stdout, NULL, _IOLBF, 0);
-  int count = run_all(flow_cases, filter) + run_all(end_cases, filter) + run_all(limit_cases, filter);
+  int count = run_all(flow_cases, filter) + run_all(end_cases, filter) + run_all(limit_cases, filter) +
+              run_all(door_cases, filter);
   printf("%d cases\n", count);
   return count == 0;
 }

@@ -73,5 +73,6 @@ struct test_case {
 extern const struct test_case flow_cases[];
 extern const struct test_case end_cases[];
 extern const struct test_case limit_cases[];
+extern const struct test_case door_cases[];
 
 #endif

@@ -71,8 +71,7 @@ export class ClientConnection {
   readonly isConfidential: boolean
   /** On a transparent listener: where the client was going. */
   readonly original: OriginalDestination | undefined
-  /** Requests whose answers are not finished, in the order they came. */
-  readonly requests = new Set<PendingRequest>()
+  #requests: Set<PendingRequest> | undefined
   /** The request read last; its body may still be arriving, even after its answer. */
   newest: PendingRequest | undefined
   /** Nothing more is read as a request: the last answer has been given, or the connection became a tunnel. */
@@ -96,14 +95,25 @@ export class ClientConnection {
     this.clientPort = outer?.connection.clientPort ?? told.source?.port ?? socket.remotePort ?? 0
   }
 
+  /** One that has no socket of Node's: it is at the door, and mostly stays without one. */
+  static atDoor(listener: string, source: ProxiedPeer): ClientConnection {
+    return new ClientConnection(HANDED_OVER, listener, undefined, { source })
+  }
+
   /** The relay has the socket: nobody gets at it through this record, and it need not be kept for as long as the tunnel is. */
   handOver(): void {
     this.socket = HANDED_OVER
   }
 
+  /** Requests whose answers are not finished, in the order they came. */
+  get requests(): Set<PendingRequest> {
+    this.#requests ??= new Set()
+    return this.#requests
+  }
+
   /** How many requests wait for their answers to be finished. */
   get pending(): number {
-    return this.requests.size
+    return this.#requests?.size ?? 0
   }
 }
 

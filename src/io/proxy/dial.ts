@@ -70,11 +70,13 @@ export interface DialerOptions {
   readonly parentDialer: ParentDialer
   /** Whether a destination is one of the gateway's own listeners. */
   readonly isOwnListener: (address: IpAddress, port: number) => boolean
-  readonly onDialled: (outcome: 'connected' | DialFailure['reason'] | 'aborted', seconds: number) => void
+  readonly onDialled: (outcome: DialOutcome, seconds: number) => void
 }
 
+export type DialOutcome = 'connected' | DialFailure['reason'] | 'aborted'
+
 /** A connection attempt gets this head start before the next address is tried beside it (RFC 8305 section 5). */
-const NEXT_ADDRESS_MS = 250
+export const NEXT_ADDRESS_MS = 250
 
 /** TCP keep-alive: Azure's load balancers and NAT forget a flow after 4 idle minutes. */
 export const KEEP_ALIVE_PROBE_MS = 60_000
@@ -122,6 +124,20 @@ export class Dialer {
       if (located instanceof Promise) beforeDeadline(located, deadline).then(connectTo).catch(reject)
       else connectTo(located)
     })
+  }
+
+  /** The same as `locate`, at once where nobody has to be asked; for whoever connects without this. */
+  locateNow(
+    request: DialRequest,
+    deadline: number,
+  ): Result<Destination, DialFailure> | Promise<Result<Destination, DialFailure>> {
+    const located = this.#locate(request)
+    return located instanceof Promise ? beforeDeadline(located, deadline) : located
+  }
+
+  /** Notes how a dial ended that was made without this. */
+  measured(outcome: DialOutcome, seconds: number): void {
+    this.#options.onDialled(outcome, seconds)
   }
 
   /** False where nothing has been begun. */
@@ -318,7 +334,7 @@ export function race(
 }
 
 /** The kernel's own connect timeout is a timeout, however it came about. */
-function failureOf(addresses: readonly string[], errno: number): DialFailure {
+export function failureOf(addresses: readonly string[], errno: number): DialFailure {
   const name = getSystemErrorName(-errno)
   if (name === 'ETIMEDOUT') return TIMED_OUT
   return { reason: 'dial_failed', detail: `${addresses.join(', ')}: ${name}` }

@@ -112,6 +112,11 @@ export class Exchange {
     this.#onSettled = callback
   }
 
+  /** On the clock of `performance.now()`. */
+  get startedAt(): number {
+    return this.#started
+  }
+
   get elapsedMs(): number {
     return performance.now() - this.#started
   }

@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http'
-import { applyHooks, type HookedRuling, hasSayIn, narrowed } from '../../core/hooks/apply-hooks.ts'
+import { applyHooks, type HookedRuling, hasSayIn, narrowed, needsSight } from '../../core/hooks/apply-hooks.ts'
 import { HookQuestion } from '../../core/hooks/hook-question.ts'
 import type { Hostname } from '../../core/names/hostname.ts'
 import type { ClientGroup } from '../../core/policy/client-group.ts'
 import { type Decision, decide, type EgressRequest } from '../../core/policy/decide.ts'
-import { type Circumstances, enforce } from '../../core/policy/enforce.ts'
+import { type Circumstances, type Denial, enforce, letsThrough } from '../../core/policy/enforce.ts'
 import { type OriginalDestination, transparentTarget } from '../../core/policy/transparent-target.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { viaOf } from '../../core/wire/fields.ts'
@@ -123,6 +123,16 @@ function ruleWithHooks(
   const answer = hooks.ask(questionOf(exchange, request, decision, exchange.group))
   if (!(answer instanceof Promise)) return settled(applyHooks(decision, answer, request, circumstances, rights))
   return answer.then((late) => settled(applyHooks(decision, late, request, circumstances, rights)))
+}
+
+/** What is wrong with a tunnel's opening, after the mode: what report mode lets through is noted. */
+export function enforceOpening(exchange: Exchange, { narrowings }: Allowed, denial: Denial): Refusal | undefined {
+  const named = exchange.entry === undefined ? denial : { ...denial, entry: exchange.entry }
+  // What a hook narrowed to certain requests has to be seen, in report mode too.
+  const mustBeSeen = narrowings?.some(needsSight) === true
+  if (mustBeSeen || !letsThrough(denial.reason, exchange.policy.mode)) return named
+  exchange.wouldDeny ??= named
+  return undefined
 }
 
 /** What a tunnel was narrowed to holds for all that is inside. */

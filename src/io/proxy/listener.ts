@@ -10,6 +10,8 @@ import type { Answer } from '../../core/wire/answer.ts'
 import { asksForWebSocket, withoutUpgrade } from '../../core/wire/fields.ts'
 import type { RequestHead, WireProblem } from '../../core/wire/request-head.ts'
 import { listen } from '../listen.ts'
+import type { Door } from '../relay/door.ts'
+import { beforeReading } from '../telemetry/tallies.ts'
 import type { ListenerTls } from '../tls/listener-tls.ts'
 import { ClientConnection, type PendingRequest } from './client-connection.ts'
 import { answerWithFile, asksForFile } from './client-files.ts'
@@ -18,13 +20,15 @@ import { KEEP_ALIVE_PROBE_MS } from './dial.ts'
 import { Exchange } from './exchange.ts'
 import type { Forwarder } from './forward.ts'
 import { type FrontOptions, type FrontParts, openFront } from './front.ts'
+import { HeldBytes } from './held-bytes.ts'
 import { Http2Inside } from './http2-inside.ts'
-import { headOf } from './judge.ts'
+import { type Allowed, headOf } from './judge.ts'
 import { wireProblemOf } from './parser-error.ts'
 import type { ClientPlaces } from './places.ts'
 import type { ProxyContext } from './proxy-context.ts'
+import { ProxyDoor } from './proxy-door.ts'
 import { Http1Responder } from './responder.ts'
-import { openTunnel } from './tunnel.ts'
+import { openPlaced, openTunnel } from './tunnel.ts'
 import { forwardWebSocket } from './websocket.ts'
 
 /** How often Node looks for heads that are overdue. */
@@ -55,6 +59,9 @@ export class ProxyListener {
   readonly #front: FrontParts | undefined
   #onConnection: (() => void) | undefined
   #accepted = 0
+  /** Where connections come in that Node does not accept; absent where every one has to go through a front or TLS. */
+  readonly #door: Door | undefined
+  #opened: ProxyDoor | undefined
   #clientCa: string | undefined
   /** Node's way to take a connection through its TLS handshake; absent where the listener speaks no TLS. */
   readonly #shakeHands: ((this: Server, socket: Socket) => void) | undefined
@@ -87,6 +94,7 @@ export class ProxyListener {
     this.#parser = takenFrom(this.#server, tls === undefined ? 'connection' : 'secureConnection')
     this.#shakeHands = tls === undefined ? undefined : takenFrom(this.#server, 'connection')
     this.#front = this.#frontOf(options)
+    this.#door = this.#front === undefined && tls === undefined ? context.relay.door : undefined
     this.#listen()
     this.#places = options.places
     this.#places.share({ leave: (places) => this.#leave(places) })
@@ -155,13 +163,50 @@ export class ProxyListener {
 
   /** Binds; throws what the system says. */
   async start(address: ListenAddress): Promise<ListenAddress> {
+    if (this.#door !== undefined) return this.#openDoor(this.#door, address)
     const bound = await listen(this.#server, address)
     this.#server.on('error', (error) => this.#context.log.error({ listener: this.name, err: error }, 'listener failed'))
     return bound
   }
 
+  async #openDoor(door: Door, address: ListenAddress): Promise<ListenAddress> {
+    const { limitHits } = this.#context.telemetry.metrics
+    this.#places.shareDoor(door, (dropped) => limitHits.inc({ limit: 'connections' }, dropped))
+    const opened = new ProxyDoor({
+      listener: this.name,
+      context: this.#context,
+      door,
+      exchange: (connection) => this.#exchangeAtDoor(connection),
+      onStranger: (socket) => this.#server.emit('connection', socket),
+      onHanded: (exchange, ruling, early) => this.#onHanded(exchange, ruling, early),
+    })
+    const bound = await opened.open(address)
+    this.#opened = opened
+    // Node's server listens nowhere, and looks for overdue heads only once it has been told that it does.
+    this.#server.emit('listening')
+    beforeReading(limitHits, () => this.#places.tell())
+    return bound
+  }
+
+  #exchangeAtDoor(connection: ClientConnection): Exchange {
+    this.#onConnection?.()
+    return this.#exchange(connection, 'connect')
+  }
+
+  #onHanded(exchange: Exchange, ruling: Allowed, early: Buffer): void {
+    const { connection } = exchange
+    connection.closing = true
+    this.#occupy(connection.socket)
+    this.#own(connection)
+    const held = new HeldBytes(connection.socket, early, exchange.generation.config.limits.heldBytes, () =>
+      this.#context.telemetry.hit('held_bytes'),
+    )
+    this.#carry(exchange, openPlaced(this.#context, exchange, ruling, held, this.#serveInside))
+  }
+
   /** Accepts no more connections, and closes those that wait for a request. */
   stop(): void {
+    this.#opened?.close()
     this.#server.close()
     this.#server.closeIdleConnections()
     this.#http2.stop()
@@ -196,18 +241,22 @@ export class ProxyListener {
   }
 
   #accept(socket: Socket): void {
-    this.#accepted++
-    this.#places.take()
-    socket.once('close', () => {
-      this.#accepted--
-      this.#places.giveBack()
-    })
+    this.#occupy(socket)
     const connection = new ClientConnection(socket, this.name)
     if (this.#front === undefined) this.#enter(socket)
     this.#own(connection)
     this.#onConnection?.()
     const front = this.#front
     if (front !== undefined) this.#guard(socket, () => openFront(front, connection))
+  }
+
+  #occupy(socket: Socket): void {
+    this.#accepted++
+    this.#places.take()
+    socket.once('close', () => {
+      this.#accepted--
+      this.#places.giveBack()
+    })
   }
 
   /** To the HTTP parser, through TLS where the listener speaks it. */

@@ -1,3 +1,5 @@
+import type { Door } from '../relay/door.ts'
+
 /** A server whose connections take places. */
 export interface PlaceTaker {
   /** So many more connections may come in, over all servers. */
@@ -13,41 +15,62 @@ export class ClientPlaces {
   #limit: number
   #taken = 0
   #handedOver = 0
+  #door: Door | undefined
+  #onDropped: (connections: number) => void = () => {}
 
   constructor(limit: number) {
     this.#limit = limit
   }
 
   get taken(): number {
-    return this.#taken + this.#handedOver
+    return this.#taken + (this.#door?.connections ?? this.#handedOver)
   }
 
   share(taker: PlaceTaker): void {
     this.#takers.push(taker)
-    this.#tell()
+    this.tell()
+  }
+
+  /**
+   * Connections at the door take places from here on, as do the tunnels that it has in common with the relay.
+   *
+   * @param onDropped called with how many the door has closed for want of a place, some time after
+   */
+  shareDoor(door: Door, onDropped: (connections: number) => void): void {
+    this.#door = door
+    this.#onDropped = onDropped
+    this.tell()
   }
 
   take(): void {
     this.#taken++
-    this.#tell()
+    this.tell()
   }
 
   giveBack(): void {
     this.#taken--
-    this.#tell()
+    this.tell()
   }
 
   limit(connections: number): void {
     this.#limit = connections
-    this.#tell()
+    this.tell()
   }
 
   handedOver(tunnels: number): void {
     this.#handedOver = tunnels
-    this.#tell()
+    this.#tellTakers()
   }
 
-  #tell(): void {
+  /** Tells whoever accepts how many more there may be, and hears from the door. */
+  tell(): void {
+    this.#tellTakers()
+    // The door counts for itself what it has, and the relay's tunnels.
+    const dropped = this.#door?.limit(this.#limit - this.#taken) ?? 0
+    if (dropped > 0) this.#onDropped(dropped)
+  }
+
+  #tellTakers(): void {
     const left = this.#limit - this.taken
     for (const taker of this.#takers) taker.leave(left)
   }

@@ -1,12 +1,11 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { TunnelEnd } from '../../core/audit-event.ts'
-import { needsSight } from '../../core/hooks/apply-hooks.ts'
-import { letsThrough } from '../../core/policy/enforce.ts'
 import { judgeHello } from '../../core/policy/judge-opening.ts'
 import { err, type Result } from '../../core/result.ts'
 import { ACCESS_DENIED_ALERT } from '../../core/wire/client-hello.ts'
 import { hasPassedThrough } from '../../core/wire/fields.ts'
+import type { RequestHead } from '../../core/wire/request-head.ts'
 import type { RawConnection } from '../relay/raw-connection.ts'
 import { breakOff } from '../relay/reset.ts'
 import type { Inspection } from '../tls/inspection.ts'
@@ -18,16 +17,16 @@ import { answerAndClose, endAndLinger } from './closing.ts'
 import { Caller, type Dialled } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { HeldBytes } from './held-bytes.ts'
-import { type Allowed, admit, headOf, judgeHead, rule } from './judge.ts'
+import { type Allowed, admit, enforceOpening, headOf, judgeHead, rule } from './judge.ts'
 import { type OpeningVerdict, TlsOpening, type TunnelOpening } from './opening.ts'
 import type { ProxyContext } from './proxy-context.ts'
 import { TunnelDeadlines } from './tunnel-deadlines.ts'
 import { lifetimeMs } from './tunnels.ts'
 
 /** RFC 9110 section 9.3.6: a 2xx to CONNECT has neither body nor framing. */
-const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n'
+export const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n'
 
-const TLS_HANDSHAKE = 22
+export const TLS_HANDSHAKE = 22
 
 /**
  * Some clients (Node, GnuTLS) look at the certificate once the handshake is done: one that leaves so soon after it, without a
@@ -85,16 +84,33 @@ export async function openTunnel(
   if (admitted instanceof Promise) hold()
   const barred = admitted instanceof Promise ? await admitted : admitted
   if (barred !== undefined) return refuse(barred)
-  const judged = judgeConnect(context, exchange, req)
+  const judged = judgeConnect(context, exchange, headOf(req))
   const ruling = judged instanceof Promise ? await judged : judged
   if (!ruling.ok) return refuse(ruling.error)
   const place = context.admission.takeTunnel(exchange.countedAs)
   if (place instanceof Promise) hold()
   const full = place instanceof Promise ? await place : place
   if (full !== undefined) return refuse({ reason: full })
-  const front: TunnelFront = { established: () => socket.write(ESTABLISHED), refuse }
-  const opening = openingOf(exchange, ruling.value, hold())
-  await carryTunnel(context, exchange, { ruling: ruling.value, held: hold(), front, opening, serveHttp })
+  await openPlaced(context, exchange, ruling.value, hold(), serveHttp)
+}
+
+/** The rest of that life, of a tunnel that has its place. */
+export async function openPlaced(
+  context: ProxyContext,
+  exchange: Exchange,
+  ruling: Allowed,
+  held: HeldBytes,
+  serveHttp: ServeHttp,
+): Promise<void> {
+  const { socket } = exchange.connection
+  const front: TunnelFront = {
+    established: () => socket.write(ESTABLISHED),
+    refuse: (refusal) => {
+      held.release()
+      answerAndClose(socket, exchange.refuse(refusal))
+    },
+  }
+  await carryTunnel(context, exchange, { ruling, held, front, opening: openingOf(exchange, ruling, held), serveHttp })
 }
 
 function openingOf({ target, ech }: Exchange, { protocol, byAddress }: Allowed, held: HeldBytes): TlsOpening | undefined {
@@ -125,23 +141,23 @@ export async function carryTunnel(context: ProxyContext, exchange: Exchange, sta
 
 const INSPECTION_FULL: Refusal = { reason: 'gateway_full', detail: 'no more tunnels are looked into at once' }
 
-function judgeConnect(
+/** What the head of a CONNECT asks for, and whether the policy allows it. */
+export function judgeConnect(
   context: ProxyContext,
   exchange: Exchange,
-  req: IncomingMessage,
+  head: RequestHead,
 ): Result<Allowed, Refusal> | Promise<Result<Allowed, Refusal>> {
-  const judged = judgeHead(exchange, headOf(req))
+  const judged = judgeHead(exchange, head)
   if (!judged.ok) return judged
   const { target } = judged.value
   if (target.form !== 'authority') return err({ reason: 'malformed_request', detail: 'CONNECT without an authority' })
   exchange.target = target.authority
-  if (hasPassedThrough(req.rawHeaders, context.via)) return err({ reason: 'loop_detected', detail: '`Via` names this gateway' })
+  if (hasPassedThrough(head.rawHeaders, context.via)) return err(CAME_BACK)
   // A CONNECT inside a tunnel would be a second, unjudged way out of it.
   const { session, original } = exchange.connection
   if (session !== undefined) return err({ reason: 'method_not_listed', detail: 'CONNECT inside a tunnel' })
   if (original !== undefined) return err({ reason: 'method_not_listed', detail: 'CONNECT to no proxy' })
-  if (hasPassedThrough(req.rawHeaders, context.via)) return err(CAME_BACK)
-  return rule(exchange, target.authority, req.rawHeaders)
+  return rule(exchange, target.authority, head.rawHeaders)
 }
 
 /** Sent by us to a parent, and by it, or by one further on, to us. */
@@ -225,13 +241,9 @@ class Tunnel {
     if (verdict.kind === 'hello') this.#exchange.serverName = verdict.hello.serverNames[0]
     const { denial } = verdict
     if (denial === undefined) return undefined
-    const named = this.#exchange.entry === undefined ? denial : { ...denial, entry: this.#exchange.entry }
-    // What a hook narrowed to certain requests has to be seen, in report mode too.
-    const mustBeSeen = this.#ruling.narrowings?.some(needsSight) === true
-    if (mustBeSeen || !letsThrough(denial.reason, this.#exchange.policy.mode)) return named
-    this.#exchange.wouldDeny ??= named
-    this.#passesUnseen = true
-    return undefined
+    const refusal = enforceOpening(this.#exchange, this.#ruling, denial)
+    if (refusal === undefined) this.#passesUnseen = true
+    return refusal
   }
 
   /** The connected origin, or nothing where the client was refused or has gone. */

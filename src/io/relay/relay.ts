@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { TunnelEnd } from '../../core/audit-event.ts'
+import type { Door } from './door.ts'
 import type { RawConnection } from './raw-connection.ts'
 
 export interface RelayOptions {
@@ -68,6 +69,8 @@ export interface Relay {
   start(client: Socket, origin: Socket | RawConnection, options: RelayOptions): RelayHandle
   /** Connects without Node; absent where the relay cannot. */
   readonly dial?: RawDial
+  /** Accepts clients without Node; absent where the relay cannot. */
+  readonly door?: Door
   /** Ends what is left. */
   close(): void
 }

@@ -2,6 +2,7 @@ import { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { Relay as NativeRelay, RelayAddon } from '../../../native/index.d.ts'
 import { TUNNEL_ENDS, type TunnelEnd } from '../../core/audit-event.ts'
+import { Door } from './door.ts'
 import { RawConnection } from './raw-connection.ts'
 import type { RawDial, RawDialOutcome, Relay, RelayHandle, RelayOptions, RelayResult } from './relay.ts'
 import { StreamRelay } from './stream-relay.ts'
@@ -32,6 +33,7 @@ export interface SpliceRelayOptions {
  */
 export class SpliceRelay implements Relay {
   readonly kind = 'kernel'
+  readonly door: Door
   readonly #options: SpliceRelayOptions
   readonly #native: NativeRelay
   readonly #tunnels = new Map<number, SplicedTunnel>()
@@ -41,7 +43,12 @@ export class SpliceRelay implements Relay {
 
   constructor(addon: RelayAddon, options: SpliceRelayOptions) {
     this.#options = options
-    this.#native = addon.createRelay({}, (records) => this.#onEnded(records))
+    this.#native = addon.createRelay(
+      {},
+      (records) => this.#onEnded(records),
+      (records, bytes) => this.door.onRecords(records, bytes),
+    )
+    this.door = new Door(this.#native, (id) => this.#adopt(id))
   }
 
   start(client: Socket, origin: Socket | RawConnection, options: RelayOptions): RelayHandle {
@@ -99,6 +106,10 @@ export class SpliceRelay implements Relay {
 
   #begin(client: Socket, id: number): SplicedTunnel {
     letGo(client)
+    return this.#adopt(id)
+  }
+
+  #adopt(id: number): SplicedTunnel {
     const tunnel = new SplicedTunnel(this, id)
     this.#tunnels.set(id, tunnel)
     this.#options.onTaken(this.#tunnels.size)

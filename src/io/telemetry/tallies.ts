@@ -5,6 +5,17 @@ export interface Tally {
   count: number
 }
 
+/** Calls back whenever somebody is about to look at the counter. */
+export function beforeReading<L extends string>(counter: Counter<L>, callback: () => void): void {
+  const { collect: before } = counter as Counter<L> & { readonly collect?: () => void }
+  const collect = () => {
+    before?.()
+    callback()
+  }
+  // prom-client calls it before it gives the metric's values.
+  Object.assign(counter, { collect })
+}
+
 /**
  * Counts the series of one counter by a key, and gives the counts to prom-client when somebody looks at the metric: it checks,
  * sorts and joins the labels at every call, which on the way of every request costs more than deciding it.
@@ -15,8 +26,7 @@ export class Tallies<L extends string> {
 
   constructor(counter: Counter<L>) {
     this.#counter = counter
-    // prom-client calls it before it gives the metric's values.
-    Object.assign(counter, { collect: () => this.#flush() })
+    beforeReading(counter, () => this.#flush())
   }
 
   find(key: string): Tally | undefined {

@@ -22,7 +22,8 @@ const cases = [
 describe('a fault of the gateway itself', () => {
   for (const { kind, request } of cases) {
     it(`ends one connection, with a line, a count and the id in the process log (${kind})`, async () => {
-      for (const method of ['dial', 'locate'] as const) vi.spyOn(Dialer.prototype, method).mockRejectedValue(new Error('a bug'))
+      for (const method of ['dial', 'locate', 'locateNow'] as const)
+        vi.spyOn(Dialer.prototype, method).mockRejectedValue(new Error('a bug'))
       gateway = await startGateway('')
       const answer = await exchangeRaw(gateway.port, request)
       // Who asked for a tunnel may have been told 200 already; a request is answered as long as nothing of its answer is out.

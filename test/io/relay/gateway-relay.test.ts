@@ -183,7 +183,7 @@ describe('the kernel relay that is not there', () => {
 
   it('is explained: not built, of other sources, or not loadable', () => {
     expect(because(join(folder, 'none.node'))).toMatch(/^it was not built at install; `node native\/build.mjs` builds it/)
-    expect(because(file('other.cjs', 'module.exports = { abi: 2 }'))).toMatch(/^it was built from other sources/)
+    expect(because(file('other.cjs', 'module.exports = { abi: 3 }'))).toMatch(/^it was built from other sources/)
     expect(because(file('broken.node', 'not a library'))).toMatch(/^it does not load: /)
   })
 })

@@ -1,0 +1,171 @@
+import type { Relay as NativeRelay } from '../../../native/index.d.ts'
+import type { RelayHandle } from './relay.ts'
+
+/** Numbers in one record, and where they are; see `DoorRecords` in `native/index.d.ts`. */
+const RECORD = {
+  id: 0,
+  kind: 1,
+  family: 2,
+  words: 3,
+  port: 7,
+  fd: 8,
+  errno: 9,
+  address: 10,
+  dialUs: 11,
+  ended: 12,
+  offset: 13,
+  length: 14,
+  size: 15,
+} as const
+
+const KIND = { head: 1, handed: 2, opening: 3, dialFailed: 4, gone: 5, openingTimeout: 6 } as const
+
+/** How a connection to the origin stands. */
+export interface DoorDial {
+  /** Index of the address that was connected to, -1 before. */
+  readonly address: number
+  readonly seconds: number
+}
+
+/** Where a connection comes from. */
+export interface DoorPeer {
+  readonly family: 4 | 6
+  /** 32 bits each, unsigned, most significant first; of IPv4 the first alone. */
+  readonly words: readonly [number, number, number, number]
+  readonly port: number
+}
+
+/**
+ * Who is asked about connections at the door, by id. `head`, `opening`, `dialFailed` and `openingTimeout` each wait for one answer
+ * through the `Door`; `handed` and `gone` are the last that is heard of an id.
+ */
+export interface DoorKeeper {
+  /** A first read that begins as a CONNECT does and holds an empty line. */
+  head(id: number, peer: DoorPeer, first: Buffer): void
+  /** The connection is the keeper's from here on, with what was read of it. The id is 0 where nobody was asked. */
+  handed(id: number, fd: number, first: Buffer): void
+  /** The client was told that its origin is connected, and has sent this since; `ended`: it has no more to say. */
+  opening(id: number, dial: DoorDial, bytes: Buffer, ended: boolean): void
+  dialFailed(id: number, dial: DoorDial, errno: number): void
+  openingTimeout(id: number, dial: DoorDial): void
+  gone(id: number, dial: DoorDial): void
+}
+
+export interface DoorConnect {
+  /** Vetted, in canonical text, in the order to try: at most eight. */
+  readonly addresses: readonly string[]
+  readonly port: number
+  readonly dialMs: number
+  readonly staggerMs: number
+  /** So much of the first read is the head. */
+  readonly headBytes: number
+  /** The opening was in the first read, and is known. */
+  readonly judged: boolean
+  readonly openingMs: number
+  readonly heldBytes: number
+}
+
+/**
+ * Client connections that Node does not accept: the relay's thread does, reads the first bytes of each and asks. One that is a CONNECT
+ * from its first byte to its last never becomes a socket of Node's, which is most of what a short one costs.
+ */
+export class Door {
+  readonly #native: NativeRelay
+  #keeper: DoorKeeper | undefined
+
+  readonly #adopt: (id: number) => RelayHandle
+
+  /** @param adopt knows a tunnel from here on that the native side has begun to relay */
+  constructor(native: NativeRelay, adopt: (id: number) => RelayHandle) {
+    this.#native = native
+    this.#adopt = adopt
+  }
+
+  /**
+   * Accepts from a listening socket, which stays the caller's to close.
+   *
+   * @param established what a client is told once its origin is connected
+   * @returns 0, or a negative errno
+   */
+  open(fd: number, established: string, keeper: DoorKeeper): number {
+    this.#keeper = keeper
+    return this.#native.listen(fd, established)
+  }
+
+  /** Accepts no more, and closes connections that have said nothing yet. */
+  close(): void {
+    this.#native.stopListening()
+  }
+
+  /** So many clients' connections at once, tunnels among them; how many were closed for that since the last call. */
+  limit(connections: number): number {
+    return this.#native.limitClients(Math.max(0, connections))
+  }
+
+  /** Connections that there are, tunnels among them. */
+  get connections(): number {
+    return this.#native.clients()
+  }
+
+  /** Says the last there is to say, one character a byte, and ends the connection. */
+  reply(id: number, text: string): void {
+    this.#native.reply(id, text)
+  }
+
+  /** Connects to the origin and tells the client. False where that could not be begun. */
+  connect(id: number, to: DoorConnect): boolean {
+    const { addresses, port, dialMs, staggerMs, headBytes, judged, openingMs, heldBytes } = to
+    const native = this.#native
+    return native.connect(id, addresses.join(','), port, dialMs, staggerMs, headBytes, judged, openingMs, heldBytes) === 0
+  }
+
+  /** Waits for more of the opening. */
+  more(id: number): void {
+    this.#native.more(id)
+  }
+
+  /** Relays from here on, what came with the opening first. Throws where the door knows the connection no longer. */
+  carry(id: number, idleMs: number, lifetimeMs: number): RelayHandle {
+    const errno = this.#native.carry(id, idleMs, lifetimeMs)
+    if (errno < 0) throw new Error(`the door does not carry: ${errno}`)
+    return this.#adopt(id)
+  }
+
+  /** Has the connection handed over. */
+  take(id: number): void {
+    this.#native.take(id)
+  }
+
+  onRecords(records: Float64Array, bytes: Uint8Array): void {
+    for (let at = 0; at < records.length; at += RECORD.size) this.#dispatch(records, at, bytes)
+  }
+
+  #dispatch(records: Float64Array, at: number, all: Uint8Array): void {
+    const keeper = this.#keeper
+    if (keeper === undefined) return
+    const number = (field: number) => records[at + field] ?? 0
+    const id = number(RECORD.id)
+    const bytes = Buffer.from(all.buffer, all.byteOffset + number(RECORD.offset), number(RECORD.length))
+    const dial = { address: number(RECORD.address), seconds: number(RECORD.dialUs) / 1e6 }
+    switch (number(RECORD.kind)) {
+      case KIND.head:
+        return keeper.head(id, peerOf(records, at), bytes)
+      case KIND.handed:
+        return keeper.handed(id, number(RECORD.fd), bytes)
+      case KIND.opening:
+        return keeper.opening(id, dial, bytes, number(RECORD.ended) === 1)
+      case KIND.dialFailed:
+        return keeper.dialFailed(id, dial, number(RECORD.errno))
+      case KIND.openingTimeout:
+        return keeper.openingTimeout(id, dial)
+      default:
+        return keeper.gone(id, dial)
+    }
+  }
+}
+
+function peerOf(records: Float64Array, at: number): DoorPeer {
+  const word = (index: number) => records[at + RECORD.words + index] ?? 0
+  const family = records[at + RECORD.family] === 6 ? 6 : 4
+  return { family, words: [word(0), word(1), word(2), word(3)], port: records[at + RECORD.port] ?? 0 }
+}
