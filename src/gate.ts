@@ -57,7 +57,7 @@ export interface GateOptions {
 }
 
 /** Has an admission counted. */
-export function countAdmission(metrics: Metrics): Omit<AdmissionHooks, 'limits'> {
+export function countAdmission(metrics: Metrics): Omit<AdmissionHooks, 'limits' | 'groupTunnels'> {
   return {
     onHit: (limit) => metrics.limitHits.inc({ limit }),
     onChange: (open) => metrics.tunnelsOpen.set(open),

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type ClientAddresses, clientAddresses } from './core/config/listen.ts'
 import { formatListenAddress, type ListenAddress } from './core/listen-address.ts'
-import { limitsOf } from './core/policy/compile-groups.ts'
+import { groupTunnels, limitsOf } from './core/policy/compile-groups.ts'
 import { Ending } from './ending.ts'
 import { countAdmission, Gate, HOSTS_FILE } from './gate.ts'
 import { createAdminService } from './io/admin/admin-service.ts'
@@ -95,6 +95,7 @@ export class Gateway implements RunningGateway {
       admission: new OwnAdmission({
         ...countAdmission(metrics),
         limits: (client) => limitsOf(this.#settings.generation.config, client),
+        groupTunnels: (client) => groupTunnels(this.#settings.generation.config, client),
       }),
       log,
       hostsFile,

@@ -1,6 +1,6 @@
 import { Holdings } from '../core/shares/holdings.ts'
-import { keyOf, type LimitName, type Share } from '../core/shares/share.ts'
-import type { Admission, TunnelRefusal } from '../io/proxy/admission.ts'
+import { keyOf, type LimitName, type Share, tunnelShares } from '../core/shares/share.ts'
+import { type Admission, refusalOf, type TunnelRefusal } from '../io/proxy/admission.ts'
 
 /** How long the primary may take to answer before the request is refused. */
 const ANSWER_MS = 2_000
@@ -18,7 +18,6 @@ interface Asking {
   readonly timer: NodeJS.Timeout
 }
 
-const ALL_TUNNELS: Share = { limit: 'tunnels', client: '' }
 const ALL_INSPECTED: Share = { limit: 'inspected_tunnels', client: '' }
 
 /**
@@ -49,16 +48,15 @@ export class LeasedAdmission implements Admission {
   }
 
   takeTunnel(client: string): TunnelRefusal | Promise<TunnelRefusal> {
-    const own: Share = { limit: 'tunnels_per_client', client }
-    if (!this.#holdings.take(ALL_TUNNELS)) return this.#takeTunnelLater(own)
-    if (!this.#holdings.take(own)) return this.#takeOwnLater(own)
+    const shares = tunnelShares(client)
+    const short = shares.findIndex((share) => !this.#holdings.take(share))
+    if (short >= 0) return this.#takeLater(shares, short)
     this.#options.onChange(++this.#open)
     return undefined
   }
 
   releaseTunnel(client: string): void {
-    this.#holdings.putBack(ALL_TUNNELS)
-    this.#holdings.putBack({ limit: 'tunnels_per_client', client })
+    for (const share of tunnelShares(client)) this.#holdings.putBack(share)
     this.#options.onChange(--this.#open)
   }
 
@@ -98,23 +96,16 @@ export class LeasedAdmission implements Admission {
     return this.#holdings.giveUpAll()
   }
 
-  async #takeTunnelLater(own: Share): Promise<TunnelRefusal> {
-    if (await this.#askFor(ALL_TUNNELS)) {
-      return this.#holdings.take(own) ? this.#opened() : this.#takeOwnLater(own)
+  /** Takes the rest of the shares, asking where it has to; those that were taken go back where one cannot be had. */
+  async #takeLater(shares: readonly Share[], from: number): Promise<TunnelRefusal> {
+    for (const [at, share] of shares.entries()) {
+      if (at < from || (at > from && this.#holdings.take(share)) || (await this.#askFor(share))) continue
+      for (const taken of shares.slice(0, at)) this.#holdings.putBack(taken)
+      this.#hit(share)
+      return refusalOf(share.limit)
     }
-    this.#hit(ALL_TUNNELS)
-    return 'gateway_full'
-  }
-
-  async #takeOwnLater(own: Share): Promise<TunnelRefusal> {
-    if (await this.#askFor(own)) return this.#opened()
-    this.#holdings.putBack(ALL_TUNNELS)
-    this.#hit(own)
-    return 'client_limit'
-  }
-
-  #opened(): undefined {
     this.#options.onChange(++this.#open)
+    return undefined
   }
 
   #hit({ limit }: Share): false {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type ClientAddresses, clientAddresses } from '../core/config/listen.ts'
-import { limitsOf } from '../core/policy/compile-groups.ts'
+import { groupTunnels, limitsOf } from '../core/policy/compile-groups.ts'
 import { Ending } from '../ending.ts'
 import { type BoundAddresses, newVia, type RunningGateway, shownListeners } from '../gateway.ts'
 import { createAdminService } from '../io/admin/admin-service.ts'
@@ -95,6 +95,7 @@ export class Primary implements RunningGateway {
     this.#intake = new AuditIntake(this.#audit, config().audit.bufferBytes / 2)
     this.#desk = new ShareDesk({
       limits: (client = '') => limitsOf(config(), client),
+      groupTunnels: (client) => groupTunnels(config(), client),
       workers,
       send: (id, message) => this.#crew.workers.find((worker) => worker.id === id)?.send(message),
       nowMs: () => performance.now(),

@@ -1,7 +1,7 @@
 import type { Limits } from '../core/config.ts'
 import { PlaceLedger } from '../core/shares/place-ledger.ts'
 import { RateLedger } from '../core/shares/rate-ledger.ts'
-import { keyOf, type Share } from '../core/shares/share.ts'
+import { keyOf, type LimitName, type Share } from '../core/shares/share.ts'
 import { LRUCache } from '../io/lru.ts'
 import type { ToWorker } from './messages.ts'
 
@@ -14,6 +14,8 @@ const RECALL_MS = 500
 export interface ShareDeskOptions {
   /** @param client of a share; none where the limit is the gateway's */
   readonly limits: (client?: string) => Limits
+  /** @param client of a share */
+  readonly groupTunnels: (client: string) => number
   /** How many workers share. */
   readonly workers: number
   readonly send: (worker: number, message: ToWorker) => void
@@ -40,7 +42,7 @@ export class ShareDesk {
 
   constructor(options: ShareDeskOptions) {
     this.#options = options
-    this.#places = new PlaceLedger((share) => limitOf(options.limits(share.client), share))
+    this.#places = new PlaceLedger((share) => limitOf(options, share))
     this.#rates = new RateLedger(
       (client) => options.limits(client).requestsPerSecondPerClient,
       new LRUCache({ max: MAX_CLIENTS }),
@@ -136,7 +138,12 @@ export class ShareDesk {
 
 const ALL_CONNECTIONS: Share = { limit: 'connections', client: '' }
 
-function limitOf(limits: Limits, { limit }: Share): number {
+function limitOf({ limits, groupTunnels }: ShareDeskOptions, { limit, client }: Share): number {
+  if (limit === 'tunnels_per_group') return groupTunnels(client)
+  return ofLimits(limits(client), limit)
+}
+
+function ofLimits(limits: Limits, limit: Exclude<LimitName, 'tunnels_per_group'>): number {
   switch (limit) {
     case 'tunnels':
       return limits.tunnels

@@ -160,13 +160,18 @@ describe('the limits of the gateway', () => {
   const attempt = (authority: string): Promise<RawClient | string> =>
     crew.tunnel(authority).catch((error: Error) => /^HTTP\/1\.1 (.*)\r\n/.exec(error.message)?.[1] ?? error.message)
 
-  for (const [limit, refusal] of [
-    ['tunnels', '503 gateway_full'],
-    ['tunnelsPerClient', '429 client_limit'],
+  for (const [limit, refusal, configOf] of [
+    ['tunnels', '503 gateway_full', (count: number) => `limits: { tunnels: ${count} }\n`],
+    ['tunnelsPerClient', '429 client_limit', (count: number) => `limits: { tunnelsPerClient: ${count} }\n`],
+    [
+      "a group's tunnels",
+      '429 client_limit',
+      (count: number) => `groups: { here: { sources: ["127.0.0.0/8"], limits: { tunnels: ${count} } } }\n`,
+    ],
   ] as const) {
     for (const count of [1, 5])
       it(`are not multiplied by its workers: ${limit} ${count}`, async () => {
-        await crew.reload(`${rules()}limits: { ${limit}: ${count} }\n`)
+        await crew.reload(`${rules()}${configOf(count)}`)
         const outcomes = await Promise.all(Array.from({ length: 12 }, () => attempt('echo.test:7')))
         const open = outcomes.filter((outcome) => typeof outcome !== 'string')
         expect(open).toHaveLength(count)

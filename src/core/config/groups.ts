@@ -33,6 +33,7 @@ const groupLimits = z
     originSeconds: z.number().positive().max(31_536_000).optional().describe('as `limits.originSeconds` (seconds)'),
     tunnelIdleSeconds: optionalSeconds('as `limits.tunnelIdleSeconds`'),
     tunnelLifetimeSeconds: optionalSeconds('as `limits.tunnelLifetimeSeconds`'),
+    tunnels: optionalCount('tunnels of this group at once, out of `limits.tunnels`'),
     tunnelsPerClient: optionalCount('tunnels of one client address in this group'),
     requestsPerSecondPerClient: optionalCount('requests of one client address in this group, with a burst of twice as many'),
   })

@@ -16,7 +16,7 @@ export interface ClientGroup {
   readonly policy: Policy
   /** The top-level ones, with its own in their place. */
   readonly limits: Limits
-  /** It has a rate or a number of tunnels of its own, so its clients are counted apart. */
+  /** It has a rate or a bound on tunnels of its own, so its clients are counted apart. */
   readonly isCountedApart: boolean
   readonly ech: EchSetting
   /** TLS is never ended for its clients. */

@@ -1,4 +1,5 @@
-import type { Config } from '../config.ts'
+import type { GroupSettings } from '../config/groups.ts'
+import type { Config, Limits } from '../config.ts'
 import type { Problem } from '../problem.ts'
 import type { Edition } from './catalogue.ts'
 import type { ClientGroup } from './client-group.ts'
@@ -69,8 +70,8 @@ export function compileGroups(
         tree: entries === top.entries ? top.tree : treeOf(entries),
         unlisted: hasFeatures ? unlistedTree(own, all, isOn, tagPolicy.unlisted()) : top.unlisted,
       },
-      limits: { ...config.limits, ...given(limits) },
-      isCountedApart: limits.tunnelsPerClient !== undefined || limits.requestsPerSecondPerClient !== undefined,
+      limits: limitsOfGroup(config, limits),
+      isCountedApart: COUNTED.some((limit) => limits[limit] !== undefined),
       ech: inspection.ech ?? config.inspection.ech,
       neverInspected: inspection.tls === 'never',
       isOn,
@@ -91,13 +92,30 @@ function alwaysInspected(entry: Entry): Entry {
   }
 }
 
+/** Limits for which a group's clients are counted by themselves. */
+const COUNTED = ['tunnels', 'tunnelsPerClient', 'requestsPerSecondPerClient'] as const
+
 function given<T extends object>(limits: T): { [K in keyof T]?: NonNullable<T[K]> } {
   return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined)) as never
 }
 
 /** What admission goes by: `key` is as `countedAs` makes it. A group that is gone has the limits at the top. */
-export function limitsOf(config: Config, key: string): Config['limits'] {
+export function limitsOf(config: Config, key: string): Limits {
+  const own = groupLimits(config, key)
+  return own === undefined ? config.limits : limitsOfGroup(config, own)
+}
+
+/** Tunnels at once of the group in such a key, all its clients together; infinite where only the gateway's limit holds. */
+export function groupTunnels(config: Config, key: string): number {
+  return groupLimits(config, key)?.tunnels ?? Number.POSITIVE_INFINITY
+}
+
+function groupLimits(config: Config, key: string): GroupSettings['limits'] | undefined {
   const end = key.indexOf(' ')
-  const own = end < 0 ? undefined : config.groups[key.slice(0, end)]?.limits
-  return own === undefined ? config.limits : { ...config.limits, ...given(own) }
+  return end < 0 ? undefined : config.groups[key.slice(0, end)]?.limits
+}
+
+/** `tunnels` of a group is a bound beside the gateway's, and does not replace it. */
+function limitsOfGroup(config: Config, { tunnels: _, ...own }: GroupSettings['limits']): Limits {
+  return { ...config.limits, ...given(own) }
 }

@@ -1,11 +1,39 @@
 /** The limits that hold for the whole gateway, however many processes it is. */
-export type LimitName = 'tunnels' | 'tunnels_per_client' | 'inspected_tunnels' | 'requests_per_second_per_client' | 'connections'
+export type LimitName =
+  | 'tunnels'
+  | 'tunnels_per_group'
+  | 'tunnels_per_client'
+  | 'inspected_tunnels'
+  | 'requests_per_second_per_client'
+  | 'connections'
 
 /** What a worker can have a share of: a limit, and whose where it is one for each client. */
 export interface Share {
   readonly limit: LimitName
-  /** Canonical address, behind the name of its group where that has limits of its own; empty where the limit is the gateway's. */
+  /**
+   * Canonical address, behind the name of its group where that has limits of its own; the name alone and a space where the limit is the
+   * group's; empty where it is the gateway's.
+   */
   readonly client: string
+}
+
+export const ALL_TUNNELS: Share = { limit: 'tunnels', client: '' }
+
+/**
+ * What one tunnel takes a place of, in the order to ask: the gateway, the client's group where it has limits of its own, the client.
+ *
+ * @param client as `countedAs` makes it
+ */
+export function tunnelShares(client: string): readonly Share[] {
+  const own: Share = { limit: 'tunnels_per_client', client }
+  const group = groupKeyOf(client)
+  return group === undefined ? [ALL_TUNNELS, own] : [ALL_TUNNELS, { limit: 'tunnels_per_group', client: group }, own]
+}
+
+/** The group of a client that is counted within one, with a space behind it; no address has one. */
+export function groupKeyOf(client: string): string | undefined {
+  const end = client.indexOf(' ')
+  return end < 0 ? undefined : client.slice(0, end + 1)
 }
 
 /** One text a share: neither a limit nor a group has a space in it. */

@@ -1,6 +1,6 @@
 import type { Limits } from '../../core/config.ts'
 import { burstOf } from '../../core/shares/rate-ledger.ts'
-import type { LimitName } from '../../core/shares/share.ts'
+import { groupKeyOf, type LimitName } from '../../core/shares/share.ts'
 import { LRUCache } from '../lru.ts'
 
 export type { LimitName }
@@ -22,11 +22,21 @@ export interface Admission {
 }
 
 /** Why there is no place for a tunnel; undefined where there is one. */
-export type TunnelRefusal = 'client_limit' | 'gateway_full' | undefined
+export type TunnelRefusal = { readonly reason: 'client_limit' | 'gateway_full'; readonly detail?: string } | undefined
+
+/** What a client is told where a limit on tunnels is reached. */
+export function refusalOf(limit: LimitName): TunnelRefusal {
+  if (limit === 'tunnels') return { reason: 'gateway_full' }
+  return limit === 'tunnels_per_group' ? GROUP_FULL : { reason: 'client_limit' }
+}
+
+const GROUP_FULL: TunnelRefusal = { reason: 'client_limit', detail: 'the group of this client has no more tunnels' }
 
 export interface AdmissionHooks {
   /** @param client as `takeRequest` is given it */
   readonly limits: (client: string) => Limits
+  /** Tunnels of the client's group at once. @param client as `takeTunnel` is given it */
+  readonly groupTunnels: (client: string) => number
   readonly onHit: (limit: LimitName) => void
   readonly onChange: (open: number) => void
 }
@@ -42,15 +52,18 @@ interface Bucket {
 /** The limits of a gateway that is one process. */
 export class OwnAdmission implements Admission {
   readonly #limits: (client: string) => Limits
+  readonly #groupTunnels: (client: string) => number
   readonly #onHit: (limit: LimitName) => void
   readonly #onChange: (open: number) => void
+  /** Open ones by client, and by group where that is counted apart. */
   readonly #tunnels = new Map<string, number>()
   readonly #buckets = new LRUCache<string, Bucket>({ max: MAX_CLIENTS })
   #open = 0
   #inspected = 0
 
-  constructor({ limits, onHit, onChange }: AdmissionHooks) {
+  constructor({ limits, groupTunnels, onHit, onChange }: AdmissionHooks) {
     this.#limits = limits
+    this.#groupTunnels = groupTunnels
     this.#onHit = onHit
     this.#onChange = onChange
   }
@@ -70,19 +83,30 @@ export class OwnAdmission implements Admission {
   }
 
   takeTunnel(client: string): TunnelRefusal {
-    const { tunnels, tunnelsPerClient } = this.#limits(client)
-    const own = this.#tunnels.get(client) ?? 0
-    if (this.#open >= tunnels) {
-      this.#onHit('tunnels')
-      return 'gateway_full'
+    const full = this.#fullFor(client)
+    if (full !== undefined) {
+      this.#onHit(full)
+      return refusalOf(full)
     }
-    if (own >= tunnelsPerClient) {
-      this.#onHit('tunnels_per_client')
-      return 'client_limit'
-    }
-    this.#tunnels.set(client, own + 1)
+    const group = groupKeyOf(client)
+    if (group !== undefined) this.#count(group, 1)
+    this.#count(client, 1)
     this.#onChange(++this.#open)
     return undefined
+  }
+
+  #fullFor(client: string): LimitName | undefined {
+    const { tunnels, tunnelsPerClient } = this.#limits(client)
+    if (this.#open >= tunnels) return 'tunnels'
+    const group = groupKeyOf(client)
+    if (group !== undefined && (this.#tunnels.get(group) ?? 0) >= this.#groupTunnels(client)) return 'tunnels_per_group'
+    return (this.#tunnels.get(client) ?? 0) >= tunnelsPerClient ? 'tunnels_per_client' : undefined
+  }
+
+  #count(key: string, by: 1 | -1): void {
+    const count = (this.#tunnels.get(key) ?? 0) + by
+    if (count > 0) this.#tunnels.set(key, count)
+    else this.#tunnels.delete(key)
   }
 
   takeInspected(): boolean {
@@ -99,9 +123,9 @@ export class OwnAdmission implements Admission {
   }
 
   releaseTunnel(client: string): void {
-    const left = (this.#tunnels.get(client) ?? 1) - 1
-    if (left > 0) this.#tunnels.set(client, left)
-    else this.#tunnels.delete(client)
+    const group = groupKeyOf(client)
+    if (group !== undefined) this.#count(group, -1)
+    this.#count(client, -1)
     this.#onChange(--this.#open)
   }
 }

@@ -144,7 +144,7 @@ export class DoorTunnel {
       if (!ruling.ok) return this.#refuse(ruling.error)
       this.#ruling = ruling.value
       this.#settle(context.admission.takeTunnel(this.#exchange.countedAs), (full) => {
-        if (full !== undefined) return this.#refuse({ reason: full })
+        if (full !== undefined) return this.#refuse(full)
         this.#hasPlace = true
         this.#place(ruling.value)
       })

@@ -155,7 +155,7 @@ export class TransparentConnection {
     const { context, serveInside } = this.#parts
     const place = context.admission.takeTunnel(exchange.countedAs)
     const full = place instanceof Promise ? await place : place
-    if (full !== undefined) return this.#refuse({ reason: full }, spoken)
+    if (full !== undefined) return this.#refuse(full, spoken)
     const front: TunnelFront = {
       established: () => {},
       refuse: (refusal) => answerRefusal(exchange, refusal, spoken),

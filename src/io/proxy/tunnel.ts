@@ -90,7 +90,7 @@ export async function openTunnel(
   const place = context.admission.takeTunnel(exchange.countedAs)
   if (place instanceof Promise) hold()
   const full = place instanceof Promise ? await place : place
-  if (full !== undefined) return refuse({ reason: full })
+  if (full !== undefined) return refuse(full)
   await openPlaced(context, exchange, ruling.value, hold(), serveHttp)
 }
 

@@ -42,7 +42,7 @@ export async function forwardWebSocket(
   if (plan.value.framing.kind !== 'none') return refuse({ reason: 'malformed_request', detail: 'an upgrade with a body' })
   const place = context.admission.takeTunnel(exchange.countedAs)
   const full = place instanceof Promise ? await place : place
-  if (full !== undefined) return refuse({ reason: full })
+  if (full !== undefined) return refuse(full)
   let isCarried = false
   try {
     const dialled = await dial(context, exchange)

@@ -8,6 +8,7 @@ import type { Reason } from '../../core/policy/reasons.ts'
 export const LIMIT_HITS = {
   connections: { key: 'limits.connections', refuses: true },
   tunnels: { key: 'limits.tunnels', refuses: true },
+  tunnels_per_group: { key: 'groups.*.limits.tunnels', refuses: true },
   tunnels_per_client: { key: 'limits.tunnelsPerClient', refuses: true },
   inspected_tunnels: { key: 'limits.inspectedTunnels', refuses: true },
   requests_per_second_per_client: { key: 'limits.requestsPerSecondPerClient', refuses: true },

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { parseIp, unmapped } from '../../../src/core/names/ip.ts'
 import { type CertificateNames, matchingName, parseCertificatePattern } from '../../../src/core/policy/certificate-pattern.ts'
 import { type ClientFacts, countedAs, groupOf } from '../../../src/core/policy/client-group.ts'
-import { limitsOf } from '../../../src/core/policy/compile-groups.ts'
+import { groupTunnels, limitsOf } from '../../../src/core/policy/compile-groups.ts'
 import { decide } from '../../../src/core/policy/decide.ts'
 import { inspectedHosts } from '../../../src/core/policy/inspected-hosts.ts'
 import { everyEntry } from '../../../src/core/policy/policy.ts'
@@ -167,12 +167,14 @@ describe('limits of a group', () => {
     groups: {
       lab: { sources: ['10.1.0.0/16'], limits: { tunnelsPerClient: 3 } },
       slow: { sources: ['10.2.0.0/16'], limits: { tunnelIdleSeconds: 5 } },
+      small: { sources: ['10.3.0.0/16'], limits: { tunnels: 4 } },
     },
   })
-  const [lab, slow] = policyFrom({
+  const [lab, slow, small] = policyFrom({
     groups: {
       lab: { sources: ['10.1.0.0/16'], limits: { tunnelsPerClient: 3 } },
       slow: { sources: ['10.2.0.0/16'], limits: { tunnelIdleSeconds: 5 } },
+      small: { sources: ['10.3.0.0/16'], limits: { tunnels: 4 } },
     },
   }).groups
   const client = ip('10.1.2.3')
@@ -190,5 +192,18 @@ describe('limits of a group', () => {
       3, 10, 10, 10,
     ])
     expect(slow?.limits.tunnelIdleSeconds).toBe(5)
+  })
+
+  it('bound its own tunnels beside those of the gateway, whose bound stays', () => {
+    expect(countedAs(small, client)).toBe('small 10.1.2.3')
+    expect(['small 10.1.2.3', 'small ', 'lab 10.1.2.3', '10.1.2.3', 'gone '].map((key) => groupTunnels(config, key))).toEqual([
+      4,
+      4,
+      Number.POSITIVE_INFINITY,
+      Number.POSITIVE_INFINITY,
+      Number.POSITIVE_INFINITY,
+    ])
+    expect(limitsOf(config, 'small 10.1.2.3').tunnels).toBe(config.limits.tunnels)
+    expect(small?.limits.tunnels).toBe(config.limits.tunnels)
   })
 })

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { NO_FEATURES } from '../../security/lab.ts'
 import { basic, userLine } from '../../support/credentials.ts'
-import { startGateway, type TestGateway } from '../../support/gateway.ts'
+import { startGateway, type TestGateway, waitFor } from '../../support/gateway.ts'
 import { readAnswers, type WireAnswer } from '../../support/http-answers.ts'
 import { Origin } from '../../support/origin.ts'
 import { RawClient } from '../../support/raw-client.ts'
@@ -245,14 +245,39 @@ describe('groups of one gateway', () => {
   })
 })
 
-describe('a reload', () => {
-  const tunnel = async (fields: string, from = '127.0.0.1') => {
-    const client = await RawClient.connect(gateway.port, '127.0.0.1', from)
-    client.send(`CONNECT bytes.test:7 HTTP/1.1\r\nHost: bytes.test:7\r\n${fields}\r\n`)
-    await client.until((text) => text.includes('\r\n\r\n'))
-    return client
-  }
+const tunnel = async (fields: string, from = '127.0.0.1') => {
+  const client = await RawClient.connect(gateway.port, '127.0.0.1', from)
+  client.send(`CONNECT bytes.test:7 HTTP/1.1\r\nHost: bytes.test:7\r\n${fields}\r\n`)
+  await client.until((text) => text.includes('\r\n\r\n'))
+  return client
+}
 
+describe('tunnels of a group', () => {
+  const SMALL = '  small: { sources: ["127.0.3.0/24"], limits: { tunnels: 2, tunnelsPerClient: 9 } }'
+
+  it('are bounded over all its clients, and take no place of others', async () => {
+    await gateway.reload(config('', SMALL))
+    const open = [await tunnel('', '127.0.3.1'), await tunnel('', '127.0.3.2')]
+    expect(open.map(({ text }) => text.slice(9, 12))).toEqual(['200', '200'])
+    const third = await tunnel('', '127.0.3.3')
+    expect(third.text).toMatch(/^HTTP\/1\.1 429 client_limit\r\n/)
+    expect(third.text).toMatch(/\r\nRetry-After: \d+\r\n/i)
+    const [line] = await gateway.audit(1, ({ client }) => client === '127.0.3.3')
+    expect(line).toMatchObject({ group: 'small', reason: 'client_limit', detail: 'the group of this client has no more tunnels' })
+    expect(await gateway.metric('sallyport_limit_hits_total{limit="tunnels_per_group"}')).toBe(1)
+    const other = await tunnel(BOB)
+    expect(other.text.slice(9, 12)).toBe('200')
+    open[0]?.close()
+    await waitFor(async () => {
+      const next = await tunnel('', '127.0.3.3')
+      return next.text.startsWith('HTTP/1.1 200 ') ? open.push(next) : undefined
+    }, 'the place that was given up')
+    for (const client of [...open, other]) client.close()
+    await gateway.reload(config())
+  })
+})
+
+describe('a reload', () => {
   it('closes the tunnels of a user that is gone, or whose password is another, and no others', async () => {
     const alices = await tunnel(ALICE)
     const bobs = await tunnel(BOB)
