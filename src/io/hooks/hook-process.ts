@@ -143,10 +143,27 @@ function spawnLimited(heapBytes: number): ChildProcess {
   const words = [`--max-old-space-size=${Math.ceil(heapBytes / MIB)}`, '--max-semi-space-size=8', RUNNER]
   const stdio = ['ignore', 'pipe', 'pipe', 'pipe'] as const
   if (!existsSync(SHELL)) return spawn(process.execPath, words, { env, stdio: [...stdio] })
-  const kilobytes = Math.ceil((heapBytes + RUNTIME_BYTES) / 1024)
+  const kilobytes = Math.ceil((heapBytes + RUNTIME_BYTES + codeRangeBytes()) / 1024)
   // Where the limit cannot be set, as on systems other than Linux, measuring is left.
   const script = `ulimit -d ${kilobytes} 2>/dev/null; exec "$0" "$@"`
   return spawn(SHELL, ['-c', script, process.execPath, ...words], { env, stdio: [...stdio] })
+}
+
+/**
+ * Newer V8 maps all that its compiler may ever write (half a gigabyte) as data at once, and does not start where that is refused. It is
+ * measured in this process, which is the same program.
+ */
+function codeRangeBytes(): number {
+  let maps: string
+  try {
+    maps = readFileSync('/proc/self/maps', 'latin1')
+  } catch {
+    return 0
+  }
+  let bytes = 0
+  for (const [, from = '', to = ''] of maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) rwxp /gm))
+    bytes += Number.parseInt(to, 16) - Number.parseInt(from, 16)
+  return bytes
 }
 
 /** V8 aborts when its heap is full, the runner ends itself when an allocation was refused. */
