@@ -36,6 +36,14 @@ int dial_new(struct tunnel *tunnel, const struct relay_dial_options *options) {
   return 0;
 }
 
+void probe(int fd) {
+  int yes = 1, after = PROBE_AFTER_S, every = PROBE_EVERY_S, probes = PROBES;
+  (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &after, sizeof after);
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof every);
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+}
+
 static void attempt_close(struct relay_engine *engine, struct attempt *attempt) {
   if (attempt->fd < 0) return;
   (void)epoll_ctl(engine->epoll_fd, EPOLL_CTL_DEL, attempt->fd, NULL);
@@ -49,15 +57,16 @@ void dial_close(struct relay_engine *engine, struct dial *dial) {
 
 static void dial_won(struct relay_engine *engine, struct dial *dial, uint32_t index) {
   struct attempt *attempt = &dial->attempt[index];
-  (void)epoll_ctl(engine->epoll_fd, EPOLL_CTL_DEL, attempt->fd, NULL);
   int fd = attempt->fd;
   attempt->fd = -1;
   dial->tunnel->address = (int16_t)index;
   if (dial->tunnel->door != NULL) {
     dial_close(engine, dial);
-    door_on_dialled(engine, dial->tunnel, fd, index);
+    door_on_dialled(engine, dial->tunnel, fd);
     return;
   }
+  (void)epoll_ctl(engine->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+  probe(fd);
   dial->tunnel->dialled_fd = fd;
   tunnel_end(engine, dial->tunnel, RELAY_ENDED_DIALLED, 0, false);
 }
@@ -71,21 +80,13 @@ void dial_lost(struct relay_engine *engine, struct tunnel *tunnel, int error) {
   door_on_dial_failed(engine, tunnel, error);
 }
 
-static void set_options(int fd) {
-  int yes = 1, after = PROBE_AFTER_S, every = PROBE_EVERY_S, probes = PROBES;
-  (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-  (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
-  (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &after, sizeof after);
-  (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof every);
-  (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
-}
-
 /* 0: connected, EINPROGRESS: will be told, else why not. */
 static int attempt_begin(struct relay_engine *engine, struct attempt *attempt, const union relay_address *address) {
   int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
   if (fd < 0) return errno;
   attempt->fd = fd;
-  set_options(fd);
+  int yes = 1;
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
   socklen_t size = address->any.sa_family == AF_INET ? sizeof address->v4 : sizeof address->v6;
   if (connect(fd, &address->any, size) == 0) return 0;
   int error = errno;
@@ -133,7 +134,8 @@ void dial_on_event(struct relay_engine *engine, struct attempt *attempt, uint32_
   if (dial->tunnel->state != TUNNEL_DIALLING || attempt->fd < 0) return; /* over earlier in this same round of events */
   int error = 0;
   socklen_t size = sizeof error;
-  if (getsockopt(attempt->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+  bool failed = (events & (EPOLLERR | EPOLLHUP)) != 0;
+  if (failed && getsockopt(attempt->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
   if (error == 0 && (events & EPOLLHUP) != 0) error = ECONNRESET; /* up and gone again */
   if (error == 0) {
     dial_won(engine, dial, (uint32_t)(attempt - dial->attempt));

@@ -50,7 +50,9 @@ static void close_side(struct relay_engine *engine, struct tunnel *tunnel, int s
     struct linger now = {.l_onoff = 1, .l_linger = 0};
     (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
   }
-  close(fd); /* nobody else has a descriptor of it, so epoll forgets it */
+  /* Explicit, for the reason that tunnel_end has. */
+  if (side == ORIGIN || tunnel->door->watched) (void)epoll_ctl(engine->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+  close(fd);
   if (side == CLIENT) forget_client(engine, tunnel);
   else tunnel->side[side].fd = -1;
 }
@@ -208,11 +210,14 @@ static void await_opening(struct relay_engine *engine, struct tunnel *tunnel) {
   if (tunnel->state == TUNNEL_OPENING) wheel_schedule(&engine->wheel, tunnel, tunnel->door->until_ms);
 }
 
-void door_on_dialled(struct relay_engine *engine, struct tunnel *tunnel, int fd, uint32_t index) {
+void door_on_dialled(struct relay_engine *engine, struct tunnel *tunnel, int fd) {
   struct door *door = tunnel->door;
-  (void)index;
   wheel_cancel(&engine->wheel, tunnel);
   tunnel->side[ORIGIN].fd = fd;
+  if (tunnel_watch_dialled(engine, tunnel) != 0) {
+    gone(engine, tunnel);
+    return;
+  }
   door->dial_us = clock_us() - door->dial_us;
   ssize_t sent = send(tunnel->side[CLIENT].fd, engine->established, engine->established_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent != (ssize_t)engine->established_bytes) {
@@ -304,12 +309,16 @@ static void connect_origin(struct relay_engine *engine, struct tunnel *tunnel) {
   tunnel->started_ms = engine->now_ms;
   door->dial_us = clock_us();
   listen_closely(engine, tunnel);
+  if (!door->watched) {
+    gone(engine, tunnel);
+    return;
+  }
   dial_start(engine, tunnel);
   if (tunnel->state == TUNNEL_DIALLING) wheel_schedule(&engine->wheel, tunnel, dial_deadline(tunnel));
 }
 
 static void carry(struct relay_engine *engine, struct tunnel *tunnel) {
-  bool watched = tunnel->door->watched;
+  tunnel->through_door = true;
   bool ended = tunnel->door->ended;
   free(tunnel->door->reply);
   free(tunnel->door);
@@ -319,7 +328,7 @@ static void carry(struct relay_engine *engine, struct tunnel *tunnel) {
   tunnel->address = -1;
   tunnel->started_ms = engine->now_ms;
   if (ended) tunnel->side[CLIENT].readable = tunnel->side[CLIENT].short_reads_lie = true;
-  tunnel_relay(engine, tunnel, watched);
+  tunnel_relay(engine, tunnel);
 }
 
 static void obey(struct relay_engine *engine, struct tunnel *tunnel) {

@@ -134,6 +134,8 @@ struct tunnel {
   int16_t address;
   uint8_t state;
   uint8_t ended_by;
+  bool through_door; /* both its sockets are watched since */
+  bool probed;
   int8_t first_eof; /* -1: neither side has finished */
 };
 
@@ -258,8 +260,10 @@ void table_remove(struct relay_engine *engine, struct tunnel *tunnel);
 /* tunnel.c; all in the engine's thread. */
 void tunnel_start(struct relay_engine *engine, struct tunnel *tunnel);
 /* Both sockets are there: from here on it relays. */
-void tunnel_relay(struct relay_engine *engine, struct tunnel *tunnel, bool client_is_watched);
+void tunnel_relay(struct relay_engine *engine, struct tunnel *tunnel);
 int tunnel_watch(struct relay_engine *engine, struct tunnel *tunnel, int side);
+/* Of the origin that has just been connected to: its registration becomes the tunnel's. */
+int tunnel_watch_dialled(struct relay_engine *engine, struct tunnel *tunnel);
 void tunnel_on_event(struct relay_engine *engine, struct tunnel *tunnel, int side, uint32_t events);
 void tunnel_service(struct relay_engine *engine, struct tunnel *tunnel);
 void tunnel_on_deadline(struct relay_engine *engine, struct tunnel *tunnel);
@@ -274,12 +278,14 @@ void dial_lost(struct relay_engine *engine, struct tunnel *tunnel, int error);
 /* True: there was something to do and it was done; false: the dial's time is over. */
 bool dial_on_deadline(struct relay_engine *engine, struct tunnel *tunnel);
 void dial_close(struct relay_engine *engine, struct dial *dial);
+/* Has the kernel look after a connection that is silent. */
+void probe(int fd);
 
 /* door.c; in the engine's thread. */
 void door_on_listener(struct relay_engine *engine);
 void door_on_event(struct relay_engine *engine, struct tunnel *tunnel, uint32_t events);
 void door_on_deadline(struct relay_engine *engine, struct tunnel *tunnel);
-void door_on_dialled(struct relay_engine *engine, struct tunnel *tunnel, int fd, uint32_t index);
+void door_on_dialled(struct relay_engine *engine, struct tunnel *tunnel, int fd);
 void door_on_dial_failed(struct relay_engine *engine, struct tunnel *tunnel, int error);
 void door_take_commands(struct relay_engine *engine, struct queue *commanded, int offered_fd, bool stop_listening);
 /* With the lock held, at the end of a round. True: there is something to tell. */

@@ -19,22 +19,36 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+/* A tunnel is given keep-alive probes only when it has lived for so long: most end before, and four system calls each count. */
+#define UNPROBED_MS 30000u
+
 static uint64_t deadline_of(const struct tunnel *tunnel) {
   if (tunnel->state == TUNNEL_DIALLING) return dial_deadline(tunnel);
   if (tunnel->door != NULL) return tunnel->door->until_ms;
-  uint64_t deadline = UINT64_MAX;
-  if (tunnel->idle_ms != 0)
+  uint64_t deadline = tunnel->through_door && !tunnel->probed ? tunnel->started_ms + UNPROBED_MS : UINT64_MAX;
+  if (tunnel->idle_ms != 0 &&
+      atomic_load_explicit(&tunnel->active_ms, memory_order_relaxed) + tunnel->idle_ms < deadline)
     deadline = atomic_load_explicit(&tunnel->active_ms, memory_order_relaxed) + tunnel->idle_ms;
   if (tunnel->lifetime_ms != 0 && tunnel->started_ms + tunnel->lifetime_ms < deadline)
     deadline = tunnel->started_ms + tunnel->lifetime_ms;
   return deadline;
 }
 
-int tunnel_watch(struct relay_engine *engine, struct tunnel *tunnel, int side) {
+static int watch(struct relay_engine *engine, struct tunnel *tunnel, int side, int operation) {
   /* The low bits are the tag (engine.h); the allocator aligns tunnels to sixteen. */
   struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
                               .data.u64 = (uint64_t)(uintptr_t)tunnel | (uint64_t)side};
-  return epoll_ctl(engine->epoll_fd, EPOLL_CTL_ADD, tunnel->side[side].fd, &event) == 0 ? 0 : errno;
+  return epoll_ctl(engine->epoll_fd, operation, tunnel->side[side].fd, &event) == 0 ? 0 : errno;
+}
+
+int tunnel_watch(struct relay_engine *engine, struct tunnel *tunnel, int side) {
+  return watch(engine, tunnel, side, EPOLL_CTL_ADD);
+}
+
+int tunnel_watch_dialled(struct relay_engine *engine, struct tunnel *tunnel) {
+  int failed = watch(engine, tunnel, ORIGIN, EPOLL_CTL_MOD);
+  /* One that was connected at once was never waited for. */
+  return failed == ENOENT ? watch(engine, tunnel, ORIGIN, EPOLL_CTL_ADD) : failed;
 }
 
 void tunnel_start(struct relay_engine *engine, struct tunnel *tunnel) {
@@ -45,16 +59,16 @@ void tunnel_start(struct relay_engine *engine, struct tunnel *tunnel) {
     if (tunnel->state != TUNNEL_ENDED) wheel_schedule(&engine->wheel, tunnel, deadline_of(tunnel));
     return;
   }
-  tunnel_relay(engine, tunnel, false);
+  tunnel_relay(engine, tunnel);
 }
 
-void tunnel_relay(struct relay_engine *engine, struct tunnel *tunnel, bool client_is_watched) {
+void tunnel_relay(struct relay_engine *engine, struct tunnel *tunnel) {
   tunnel->state = TUNNEL_RELAYING;
   atomic_store_explicit(&tunnel->active_ms, engine->now_ms, memory_order_relaxed);
   for (int side = 0; side < 2; side++) {
     /* A connected socket nearly always takes bytes; where it does not, send says so. */
     tunnel->side[side].writable = true;
-    if (side == CLIENT && client_is_watched) continue;
+    if (tunnel->through_door) continue; /* watched since the door */
     int failed = tunnel_watch(engine, tunnel, side);
     if (failed != 0) {
       tunnel_end(engine, tunnel, RELAY_ENDED_ERROR, failed, true);
@@ -63,7 +77,8 @@ void tunnel_relay(struct relay_engine *engine, struct tunnel *tunnel, bool clien
   }
   uint64_t deadline = deadline_of(tunnel);
   if (deadline != UINT64_MAX) wheel_schedule(&engine->wheel, tunnel, deadline);
-  if (tunnel->direction[CLIENT].pending > 0 || tunnel->direction[ORIGIN].pending > 0 || tunnel->side[CLIENT].readable)
+  bool readable = tunnel->side[CLIENT].readable || tunnel->side[ORIGIN].readable;
+  if (tunnel->direction[CLIENT].pending > 0 || tunnel->direction[ORIGIN].pending > 0 || readable)
     tunnel_service(engine, tunnel);
 }
 
@@ -80,10 +95,10 @@ void tunnel_end(struct relay_engine *engine, struct tunnel *tunnel, enum relay_e
     direction_discard(engine, &tunnel->direction[side]);
     int fd = tunnel->side[side].fd;
     if (fd < 0) continue;
-    /* Explicit: epoll watches the open file description, and the owner in JavaScript may still
-     * hold another descriptor of it. Its events would come with a pointer to freed memory. */
+    /* Explicit: epoll watches the open file description, and the owner in JavaScript, or a child that is just
+     * being started, may hold another descriptor of it. Its events would come with a pointer to freed memory. */
     (void)epoll_ctl(engine->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-    if (reset) {
+    if (reset && tunnel->side[side].error != ECONNRESET) {
       struct linger now = {.l_onoff = 1, .l_linger = 0};
       (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     }
@@ -145,13 +160,22 @@ static void note_error(struct tunnel *tunnel, int side) {
   tunnel->side[side].readable = false; /* blocked ahead: what it sent before has nowhere to go */
 }
 
+/* The origin, before its tunnel is relayed: nothing is read of it, but an edge is told of once. */
+static void note_ahead(struct tunnel *tunnel, uint32_t events) {
+  struct side *origin = &tunnel->side[ORIGIN];
+  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0) origin->short_reads_lie = true;
+  if ((events & ~(uint32_t)EPOLLOUT) != 0) origin->readable = true;
+  if ((events & EPOLLPRI) != 0) tunnel->direction[ORIGIN].no_splice = true;
+}
+
 void tunnel_on_event(struct relay_engine *engine, struct tunnel *tunnel, int side, uint32_t events) {
+  struct side *ready = &tunnel->side[side];
   if (tunnel->door != NULL) {
     if (side == CLIENT) door_on_event(engine, tunnel, events);
+    else note_ahead(tunnel, events);
     return;
   }
   if (tunnel->state != TUNNEL_RELAYING) return; /* ended earlier in this same round of events */
-  struct side *ready = &tunnel->side[side];
   if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0) ready->short_reads_lie = true;
   if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0) ready->readable = true;
   if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) ready->writable = true;
@@ -178,6 +202,15 @@ void tunnel_on_deadline(struct relay_engine *engine, struct tunnel *tunnel) {
   if (tunnel->door != NULL) {
     door_on_deadline(engine, tunnel);
     return;
+  }
+  if (tunnel->through_door && !tunnel->probed && tunnel->started_ms + UNPROBED_MS <= engine->now_ms) {
+    probe(tunnel->side[ORIGIN].fd); /* the client's come with the listening socket's */
+    tunnel->probed = true;
+    deadline = deadline_of(tunnel);
+    if (deadline > engine->now_ms) {
+      if (deadline != UINT64_MAX) wheel_schedule(&engine->wheel, tunnel, deadline);
+      return;
+    }
   }
   bool lifetime = tunnel->lifetime_ms != 0 && tunnel->started_ms + tunnel->lifetime_ms <= engine->now_ms;
   tunnel_end(engine, tunnel, lifetime ? RELAY_ENDED_LIFETIME : RELAY_ENDED_IDLE_TIMEOUT, 0, true);
