@@ -133,7 +133,7 @@ export class Gate {
     this.#stalls = new StallWatch({ limitMs: () => this.#generation.config.limits.eventLoopStallMs, metrics, log })
     metrics.buildInfo.set({ version: VERSION, node: process.version, relay: this.#relay.kind }, 1)
     const context = this.#context(via)
-    this.#clients = new ClientListeners(config, context, new Forwarder(context, this.#pool), this.#limits(), readOriginal)
+    this.#clients = new ClientListeners(config, context, new Forwarder(context), this.#limits(), readOriginal)
   }
 
   /** Binds; throws what the system says. */
@@ -305,6 +305,7 @@ export class Gate {
     return {
       generation: () => this.#generation,
       dialer,
+      pool: this.#pool,
       relay: this.#relay,
       telemetry: this.#telemetry,
       admission: this.#admission,

@@ -64,6 +64,20 @@ describe('case 49: an origin connection that is kept open', () => {
     connection.close()
   })
 
+  it('spares the next tunnel one of its own, and not where the name leads elsewhere by then', async () => {
+    const one = await client()
+    expect(await ask(one)).toContain('first')
+    const before = { first: first.connections, second: second.connections }
+    const two = await client()
+    expect(await ask(two)).toContain('first')
+    expect({ first: first.connections, second: second.connections }).toEqual(before)
+    addresses = ['127.0.0.2']
+    const three = new RawClient(await openTls(gateway.port, `moving.test:${first.port}`, { ca: ca.pem }))
+    expect(await ask(three)).toContain('second')
+    expect({ first: first.connections, second: second.connections }).toEqual({ ...before, second: before.second + 1 })
+    for (const tunnel of [one, two, three]) tunnel.close()
+  })
+
   it('is not used again once the name leads elsewhere, in the very same tunnel', async () => {
     const connection = await client()
     expect(await ask(connection)).toContain('first')

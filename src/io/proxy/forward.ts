@@ -10,7 +10,6 @@ import type { Exchange, Refusal } from './exchange.ts'
 import { type ForwardPlan, planForward } from './forward-plan.ts'
 import { admit } from './judge.ts'
 import { connectOrigin } from './origin-connector.ts'
-import type { OriginPool } from './origin-pool.ts'
 import type { ProxyContext } from './proxy-context.ts'
 import { groupedFields, type Responder } from './responder.ts'
 
@@ -49,15 +48,13 @@ interface Flight {
 /** Carries HTTP requests: judged, rebuilt field by field on both sides, and sent through `http-proxy` on a vetted connection. */
 export class Forwarder {
   readonly #context: ProxyContext
-  readonly #pool: OriginPool
   readonly #proxy = httpProxy.createProxyServer({})
   readonly #flights = new WeakMap<IncomingMessage, Flight>()
 
-  constructor(context: ProxyContext, pool: OriginPool) {
+  constructor(context: ProxyContext) {
     // With this variable set, http-proxy would fetch by itself, past our vetted connections.
     if (process.env['FORCE_FETCH_PATH'] === 'true') throw new Error('unset FORCE_FETCH_PATH: it makes requests bypass vetting')
     this.#context = context
-    this.#pool = pool
     this.#proxy.on('proxyReq', (proxyReq, req) => this.#onSocket(proxyReq, req))
     this.#proxy.on('proxyRes', (proxyRes, req) => this.#onAnswer(proxyRes, req))
     // Each request has its own error callback; this one only keeps a late event from being uncaught.
@@ -92,7 +89,7 @@ export class Forwarder {
 
   async #send(request: ForwardRequest, plan: ForwardPlan, destination: Destination, deadline: number): Promise<void> {
     const { exchange, req, res, responder, head } = request
-    const agent = this.#pool.agentFor(exchange, plan, destination)
+    const agent = this.#context.pool.agentFor(exchange, plan, destination)
     const isKept = agent.hasIdle && mayUseKept(request, plan)
     // From here to `web` nothing may wait where a kept connection is counted on: another request could take it.
     if (!isKept) {
@@ -222,7 +219,7 @@ export class Forwarder {
     if (!flight.isFresh && wasDead && isReplayable(head, plan)) {
       this.#flights.delete(req)
       // The others that were kept are no younger.
-      this.#pool.agentFor(exchange, plan, flight.destination).closeIdle()
+      this.#context.pool.agentFor(exchange, plan, flight.destination).closeIdle()
       const again = this.#send(request, plan, flight.destination, this.#context.dialer.deadline())
       return void again.catch(() => refuse(request, { reason: 'internal_error' }))
     }

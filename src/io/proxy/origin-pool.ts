@@ -144,6 +144,14 @@ function endUnasked(this: Duplex): void {
   this.destroy()
 }
 
+type PooledExchange = Pick<Exchange, 'generation' | 'group'>
+type PooledPlan = Pick<ForwardPlan, 'scheme' | 'authority'>
+
+function keyOf({ generation, group }: PooledExchange, { scheme, authority }: PooledPlan, destination: Destination): string {
+  const way = `${destination.port} ${wayTo(destination)}`
+  return `${generation.number} ${group?.name ?? ''} ${scheme} ${formatAuthority(authority)} ${way}`
+}
+
 function wayTo(destination: Destination): string {
   if ('way' in destination) return destination.way.proxy.map(({ label }) => label).join(' ')
   const vetted = destination.addresses.map(({ text }) => text)
@@ -166,17 +174,17 @@ export class OriginPool {
     this.#all = new IdleConnections(hooks)
   }
 
-  agentFor(
-    { generation: { number: generation }, group }: Pick<Exchange, 'generation' | 'group'>,
-    { scheme, authority }: Pick<ForwardPlan, 'scheme' | 'authority'>,
-    destination: Destination,
-  ): OriginAgent {
-    const way = `${destination.port} ${wayTo(destination)}`
-    const key = `${generation} ${group?.name ?? ''} ${scheme} ${formatAuthority(authority)} ${way}`
+  /** Whether a request would be given a connection that is kept. */
+  hasIdle(exchange: PooledExchange, plan: PooledPlan, destination: Destination): boolean {
+    return this.#agents.get(keyOf(exchange, plan, destination))?.hasIdle === true
+  }
+
+  agentFor(exchange: PooledExchange, plan: PooledPlan, destination: Destination): OriginAgent {
+    const key = keyOf(exchange, plan, destination)
     let agent = this.#agents.get(key)
     if (agent === undefined) {
       agent = new OriginAgent(this.#hooks, this.#all)
-      if (generation !== this.#generation) agent.retire()
+      if (exchange.generation.number !== this.#generation) agent.retire()
       this.#agents.set(key, agent)
     }
     return agent

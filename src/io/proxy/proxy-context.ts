@@ -6,6 +6,7 @@ import type { Admission } from './admission.ts'
 import type { Dialer } from './dial.ts'
 import type { Exchanges } from './exchanges.ts'
 import type { Generation } from './generation.ts'
+import type { OriginPool } from './origin-pool.ts'
 import type { Tunnels } from './tunnels.ts'
 
 /** What the proxy's parts share. */
@@ -13,6 +14,8 @@ export interface ProxyContext {
   /** The generation in force for a request that begins now. */
   readonly generation: () => Generation
   readonly dialer: Dialer
+  /** Origin connections that are kept between two requests. */
+  readonly pool: OriginPool
   readonly relay: Relay
   readonly telemetry: Telemetry
   readonly admission: Admission

@@ -14,7 +14,7 @@ import { CarriedTunnel } from './carried-tunnel.ts'
 import { claimOf } from './claim.ts'
 import { ClientConnection, type HttpSession } from './client-connection.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
-import { Caller, type Dialled } from './dial.ts'
+import { Caller, type Dialled, type DialRequest } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { HeldBytes } from './held-bytes.ts'
 import { type Allowed, admit, enforceOpening, headOf, judgeHead, rule } from './judge.ts'
@@ -192,22 +192,51 @@ class Tunnel {
   async open(): Promise<void> {
     // A hello that came with the CONNECT can still be refused in plain words.
     if (this.#refusedEarly()) return
-    const dialled = await this.#dial()
-    if (dialled === undefined) return
-    if (this.#refusedEarly()) return void dialled.socket.destroy()
+    const isKept = await this.#isOriginKept()
+    if (isKept && this.#hasLeft()) return
+    const dialled = isKept ? undefined : await this.#dial()
+    if (!isKept && dialled === undefined) return
+    if (this.#refusedEarly()) return void dialled?.socket.destroy()
     this.#front.established()
     this.#context.telemetry.metrics.setupSeconds.observe(this.#exchange.elapsedMs / 1000)
     if (this.#opening === undefined) {
       this.#exchange.allowed()
-      return this.#ruling.protocol === 'http' ? this.#serve('http', this.#socket, withSocket(dialled)) : this.#carry(dialled)
+      if (this.#ruling.protocol === 'http') return this.#serve('http', this.#socket, dialled && withSocket(dialled))
+      return this.#carry(dialled)
     }
     const { limits } = this.#exchange
-    if (!this.#isAcceptable(await this.#opening.wait(limits.openingSeconds * 1000))) return void dialled.socket.destroy()
+    if (!this.#isAcceptable(await this.#opening.wait(limits.openingSeconds * 1000))) return void dialled?.socket.destroy()
     this.#exchange.allowed()
     const { inspection } = this.#exchange.generation
     return this.#ruling.inspect && !this.#passesUnseen && inspection !== undefined
-      ? this.#inspect(inspection, withSocket(dialled))
+      ? this.#inspect(inspection, dialled && withSocket(dialled))
       : this.#carry(dialled)
+  }
+
+  /** The first request inside would be given a connection that is kept, its origin verified: none need be made ahead of it. */
+  async #isOriginKept(): Promise<boolean> {
+    const { dialer, pool } = this.#context
+    const request = this.#dialRequest()
+    if (!this.#ruling.inspect || this.#ruling.protocol !== 'tls') return false
+    // Report mode may let pass unseen what needs its connection then; and what a client claims is judged once, by the dial.
+    if (request.policy.mode === 'report' || request.claim !== undefined) return false
+    const located = await dialer.locate(request, dialer.deadline())
+    // What is wrong with it is told by the dial.
+    return located.ok && pool.hasIdle(this.#exchange, { scheme: 'https', authority: request }, located.value)
+  }
+
+  #hasLeft(): boolean {
+    if (!this.#socket.destroyed) return false
+    this.#held.release()
+    this.#exchange.served({ bytesUp: 0, bytesDown: 0, endedBy: 'client' })
+    return true
+  }
+
+  #dialRequest(): DialRequest {
+    const { policy, target, generation, receivedVia } = this.#exchange
+    if (target === undefined) throw new Error('a tunnel without a target')
+    const claim = claimOf(this.#context, this.#exchange)
+    return { policy, upstream: generation.upstream, ...target, entry: this.#ruling.entry, claim, receivedVia }
   }
 
   /** Whether what has arrived before the 200 refuses the tunnel already. */
@@ -248,16 +277,9 @@ class Tunnel {
 
   /** The connected origin, or nothing where the client was refused or has gone. */
   async #dial(): Promise<DialledOrigin | undefined> {
-    const { policy, target } = this.#exchange
-    if (target === undefined) throw new Error('a tunnel without a target')
     const caller = new Caller()
     this.#held.onGone(() => caller.leave())
-    const claim = claimOf(this.#context, this.#exchange)
-    const { generation, receivedVia } = this.#exchange
-    const dialled = await this.#context.dialer.dial(
-      { policy, upstream: generation.upstream, ...target, entry: this.#ruling.entry, claim, receivedVia },
-      caller,
-    )
+    const dialled = await this.#context.dialer.dial(this.#dialRequest(), caller)
     this.#held.onGone(undefined)
     if (this.#socket.destroyed) {
       if (dialled.ok) dialled.value.socket.destroy()
@@ -277,7 +299,8 @@ class Tunnel {
     return origin
   }
 
-  #carry(dialled: DialledOrigin): void {
+  #carry(dialled: DialledOrigin | undefined): void {
+    if (dialled === undefined) throw new Error('a tunnel without its origin')
     const { limits } = this.#exchange
     const relay = this.#context.relay.start(this.#socket, dialled.socket, {
       initialUp: this.#held.release(),
@@ -289,7 +312,7 @@ class Tunnel {
   }
 
   /** Ends the client's TLS here; the origin's handshake waits for the first allowed request. */
-  async #inspect(inspection: Inspection, dialled: Dialled): Promise<void> {
+  async #inspect(inspection: Inspection, dialled: Dialled | undefined): Promise<void> {
     const { target, serverName, limits } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
     const intercepted = await interceptTls(this.#socket, {
@@ -299,7 +322,7 @@ class Tunnel {
       deadlineMs: limits.openingSeconds * 1000,
     })
     if (intercepted.ok) return this.#serve('https', intercepted.value, dialled)
-    dialled.socket.destroy()
+    dialled?.socket.destroy()
     this.#handshakeFailed(intercepted.error)
   }
 
@@ -309,7 +332,7 @@ class Tunnel {
   }
 
   /** The client goes on in HTTP that is in sight; each request is an exchange of its own. */
-  #serve(scheme: HttpSession['scheme'], inside: Socket, dialled: Dialled): Promise<void> {
+  #serve(scheme: HttpSession['scheme'], inside: Socket, dialled: Dialled | undefined): Promise<void> {
     const { connection, target, proved } = this.#exchange
     if (target === undefined) throw new Error('a tunnel without a target')
     const { narrowings } = this.#ruling
