@@ -1,4 +1,4 @@
-import { formatProblem, type LocatedProblem } from '../io/config/load.ts'
+import { formatProblem, type LocatedProblem } from '../io/config/located-problem.ts'
 
 /** Where a command writes. `process.stdout` and `process.stderr` fit. */
 export interface TextSink {

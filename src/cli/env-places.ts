@@ -1,3 +1,4 @@
+import type { PlaceName } from './choices.ts'
 import { type ClientSettings, dockerClientConfig, shellExports, systemdDropIn, variables } from './env-settings.ts'
 import { setupScript } from './env-setup-script.ts'
 
@@ -9,13 +10,6 @@ export interface Place {
   readonly print: (settings: ClientSettings) => string
   /** What must be known beside it, for standard error. */
   readonly advice: (settings: ClientSettings) => readonly string[]
-}
-
-export const PLACE_NAMES = ['compute-instance', 'aks', 'docker', 'job', 'shell'] as const
-export type PlaceName = (typeof PLACE_NAMES)[number]
-
-export function isPlace(name: string): name is PlaceName {
-  return (PLACE_NAMES as readonly string[]).includes(name)
 }
 
 export const PLACES: Readonly<Record<PlaceName, Place>> = {

@@ -4,8 +4,9 @@ import { isLoopback, isUnspecified } from '../core/names/special-purpose.ts'
 import { directNames } from '../core/policy/client-settings.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { type LoadedConfig, loadConfig } from '../io/config/load.ts'
+import { isOneOf, PLACE_NAMES } from './choices.ts'
 import { type CommandIo, EXIT, refuseConfig, refuseUsage } from './command-io.ts'
-import { isPlace, PLACE_NAMES, PLACES } from './env-places.ts'
+import { PLACES } from './env-places.ts'
 import type { ClientSettings } from './env-settings.ts'
 import { chosenConfig } from './shipped-config.ts'
 
@@ -20,7 +21,7 @@ export interface EnvOptions {
 
 /** Prints what to set where, so that programs there use the gateway. */
 export async function env(options: EnvOptions, io: CommandIo): Promise<number> {
-  if (!isPlace(options.for))
+  if (!isOneOf(PLACE_NAMES, options.for))
     return refuseUsage(
       `there is no place \`${options.for}\`; take one of ${PLACE_NAMES.map((name) => `\`${name}\``).join(', ')}`,
       io,

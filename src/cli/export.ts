@@ -4,6 +4,7 @@ import { quote } from '../core/names/quote.ts'
 import { didYouMean } from '../core/problem.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { loadConfig, printable } from '../io/config/load.ts'
+import { EXPORT_NAMES, isOneOf } from './choices.ts'
 import { type CommandIo, counted, EXIT, refuseConfig, refuseUsage } from './command-io.ts'
 import { chosenConfig } from './shipped-config.ts'
 
@@ -15,12 +16,9 @@ export interface ExportOptions {
   readonly priority?: string
 }
 
-export const EXPORT_NAMES = Object.keys(EXPORT_TARGETS)
-
 /** Prints the resolved allowlist for another firewall; what it cannot say goes to standard error. The same policy gives the same bytes. */
 export async function exportPolicy(options: ExportOptions, io: CommandIo): Promise<number> {
-  const target = Object.hasOwn(EXPORT_TARGETS, options.to) ? EXPORT_TARGETS[options.to] : undefined
-  if (target === undefined) {
+  if (!isOneOf(EXPORT_NAMES, options.to)) {
     const nearest = didYouMean(options.to, EXPORT_NAMES)
     return refuseUsage(
       `${quote(options.to)} is nothing to export to; ${nearest === undefined ? `there is ${EXPORT_NAMES.join(', ')}` : `did you mean \`${nearest}\`?`}`,
@@ -32,7 +30,7 @@ export async function exportPolicy(options: ExportOptions, io: CommandIo): Promi
   const loaded = await loadConfig(chosenConfig(options.config, io))
   if (!loaded.ok) return refuseConfig(loaded.error, io)
   const { compiled, config } = loaded.value
-  const { text, caveats } = target(compiled.policy, { ...wish.value, clients: config.clients.allow })
+  const { text, caveats } = EXPORT_TARGETS[options.to](compiled.policy, { ...wish.value, clients: config.clients.allow })
   io.stdout.write(text)
   for (const caveat of caveats) io.stderr.write(`${printable(`${caveat.entry} ${caveat.text}`)}\n`)
   if (caveats.length > 0)

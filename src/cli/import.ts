@@ -6,6 +6,7 @@ import { importSquid } from '../core/import/squid.ts'
 import { quote } from '../core/names/quote.ts'
 import { ok, type Result } from '../core/result.ts'
 import { printable } from '../io/config/load.ts'
+import { IMPORT_NAMES, type ImportName, isOneOf } from './choices.ts'
 import { type CommandIo, EXIT, refuseUsage } from './command-io.ts'
 import { readGiven, readGivenJson, readGivenYaml } from './read-json.ts'
 
@@ -15,7 +16,7 @@ export interface ImportOptions {
 
 type Reader = (file: string, io: CommandIo) => Promise<Result<Imported, string>>
 
-const READERS: Readonly<Record<string, Reader>> = {
+const READERS: Readonly<Record<ImportName, Reader>> = {
   squid: async (file, io) => {
     const text = await readGiven(file, io)
     return text.ok ? ok(importSquid(text.value, basename(file).replace(/\.[a-z]+$/i, ''))) : text
@@ -30,14 +31,11 @@ const READERS: Readonly<Record<string, Reader>> = {
   },
 }
 
-export const IMPORT_NAMES = Object.keys(READERS)
-
 /** Prints the rules of another proxy's file as YAML for the config; exit 1 where nothing could be carried over. */
 export async function importRules(file: string, { from }: ImportOptions, io: CommandIo): Promise<number> {
-  const reader = Object.hasOwn(READERS, from) ? READERS[from] : undefined
-  if (reader === undefined)
+  if (!isOneOf(IMPORT_NAMES, from))
     return refuseUsage(`${quote(from)} is nothing to import from; there is ${IMPORT_NAMES.join(', ')}`, io)
-  const imported = await reader(file, io)
+  const imported = await READERS[from](file, io)
   if (!imported.ok) {
     io.stderr.write(`${printable(imported.error)}\n`)
     return EXIT.failed

@@ -1,29 +1,29 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { ROUTE_FORMATS } from '../core/azure/route-text.ts'
-import { COMPUTE_KINDS } from '../core/azure/routes.ts'
-import { printable } from '../io/config/load.ts'
+import { printable } from '../io/config/located-problem.ts'
 import { VERSION } from '../version.ts'
-import { type CaInitOptions, type CaShowOptions, caInit, caShow } from './ca.ts'
-import { type CheckOptions, check } from './check.ts'
+import type { CaInitOptions, CaShowOptions } from './ca.ts'
+import type { CheckOptions } from './check.ts'
+import { COMPUTE_KINDS, EXPORT_NAMES, IMPORT_NAMES, PLACE_NAMES } from './choices.ts'
 import { type CommandIo, EXIT, terminalColumns } from './command-io.ts'
-import { type CompareOptions, compare } from './compare.ts'
+import type { CompareOptions } from './compare.ts'
 import type { CredentialsOptions } from './credentials.ts'
-import { type DiffOptions, diff } from './diff.ts'
+import type { DiffOptions } from './diff.ts'
 import type { DoctorOptions } from './doctor.ts'
-import { type EditionsDiffOptions, type EditionsOptions, editions, editionsDiff } from './editions.ts'
-import { type EntriesOptions, entries } from './entries.ts'
-import { type EnvOptions, env } from './env.ts'
-import { PLACE_NAMES } from './env-places.ts'
-import { type ExplainOptions, explain } from './explain.ts'
-import { EXPORT_NAMES, type ExportOptions, exportPolicy } from './export.ts'
-import { type HealthOptions, health } from './health.ts'
-import { IMPORT_NAMES, type ImportOptions, importRules } from './import.ts'
-import { type InitOptions, init } from './init.ts'
+import type { EditionsDiffOptions, EditionsOptions } from './editions.ts'
+import type { EntriesOptions } from './entries.ts'
+import type { EnvOptions } from './env.ts'
+import { EXAMPLES, type Example, examples } from './examples.ts'
+import type { ExplainOptions } from './explain.ts'
+import type { ExportOptions } from './export.ts'
+import type { HealthOptions } from './health.ts'
+import type { ImportOptions } from './import.ts'
+import type { InitOptions } from './init.ts'
 import type { RoutesOptions } from './routes.ts'
 import { chosenConfig } from './shipped-config.ts'
 import type { SubnetOptions } from './subnet.ts'
 import type { SuggestOptions } from './suggest.ts'
-import { type TestOptions, test } from './test.ts'
+import type { TestOptions } from './test.ts'
 
 /** The command line: what can be asked, and its help. Each command is a function in a file of its own. */
 
@@ -78,7 +78,7 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
   )
   command('check', 'say what is wrong with a config file; exit 78 where it cannot be used', EXAMPLES.check)
     .option('--strict', 'warnings count as errors')
-    .action(async (options: CheckOptions) => settle(await check(options, io)))
+    .action(async (options: CheckOptions) => settle(await (await import('./check.ts')).check(options, io)))
   command('explain', 'say what would happen to a request, and why; exit 1 where it is denied. Never asks DNS', EXAMPLES.explain)
     .argument('<target>', 'host, host:port or URL; a bare host means port 443')
     .option('--client <ip>', 'ask on behalf of this client address', nonEmpty)
@@ -86,7 +86,9 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
     .option('--group <name>', 'ask on behalf of this client group', nonEmpty)
     .option('--method <method>', 'the method that goes with a URL (default: GET)', nonEmpty)
     .option('--json', 'print JSON')
-    .action(async (target: string, options: ExplainOptions) => settle(await explain(target, options, io)))
+    .action(async (target: string, options: ExplainOptions) =>
+      settle(await (await import('./explain.ts')).explain(target, options, io)),
+    )
   command(
     'entries',
     'list what is allowed and denied: every entry that is on, with its patterns and its source',
@@ -95,7 +97,7 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
     .option('--group <name>', 'what this client group is allowed and denied', nonEmpty)
     .option('--risk', 'the riskiest first, with who can receive data there')
     .option('--json', 'print JSON')
-    .action(async (options: EntriesOptions) => settle(await entries(options, io)))
+    .action(async (options: EntriesOptions) => settle(await (await import('./entries.ts')).entries(options, io)))
   command('suggest', 'say what would let out what audit logs show as refused: YAML for the config file', EXAMPLES.suggest)
     .argument('<log...>', 'audit logs of one gateway or several; `-` is standard input')
     .option('--min-count <n>', 'leave out what was refused fewer times (default: 1)')
@@ -110,7 +112,7 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
     .requiredOption('--to <target>', EXPORT_NAMES.join(', '))
     .option('--sources <range...>', 'Azure Firewall: ranges of the subnet (default: `*`)')
     .option('--priority <number>', 'Azure Firewall: of the rule collection group (default: 1000)')
-    .action(async (options: ExportOptions) => settle(await exportPolicy(options, io)))
+    .action(async (options: ExportOptions) => settle(await (await import('./export.ts')).exportPolicy(options, io)))
   program
     .command('import')
     .description('print the rules of another proxy as YAML for the config file, with what could not be carried over')
@@ -118,14 +120,16 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
     .argument('<file>', 'the file; `-` is standard input')
     .requiredOption('--from <kind>', IMPORT_NAMES.join(', '))
     .addHelpText('after', examples(EXAMPLES.import))
-    .action(async (file: string, options: ImportOptions) => settle(await importRules(file, options, io)))
+    .action(async (file: string, options: ImportOptions) =>
+      settle(await (await import('./import.ts')).importRules(file, options, io)),
+    )
   program
     .command('init')
     .description('print a config for a workspace')
     .helpOption('-h, --help', 'print this help')
     .requiredOption('--workspace <file>', 'what `az ml workspace show -o json` printed; `-` is standard input', nonEmpty)
     .addHelpText('after', examples(EXAMPLES.init))
-    .action(async (options: InitOptions) => settle(await init(options, io)))
+    .action(async (options: InitOptions) => settle(await (await import('./init.ts')).init(options, io)))
   command(
     'compare',
     'ask the policy about every host that Azure says the workspace needs; exit 1 where one is refused',
@@ -133,10 +137,12 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
   )
     .argument('<file>', 'the answer of `outboundNetworkDependenciesEndpoints`; `-` is standard input')
     .option('--json', 'print JSON')
-    .action(async (file: string, options: CompareOptions) => settle(await compare(file, options, io)))
+    .action(async (file: string, options: CompareOptions) =>
+      settle(await (await import('./compare.ts')).compare(file, options, io)),
+    )
   command('test', 'ask the policy about every case of a file, and say which come out otherwise than expected', EXAMPLES.test)
     .argument('<cases...>', 'YAML files with `cases:`')
-    .action(async (files: string[], options: TestOptions) => settle(await test(files, options, io)))
+    .action(async (files: string[], options: TestOptions) => settle(await (await import('./test.ts')).test(files, options, io)))
   program
     .command('diff')
     .description('say what would change if one config took the place of another; exit 1 where anything does')
@@ -146,12 +152,14 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
     .option('--replay <log...>', 'also ask both about every request of these audit logs; `-` is standard input')
     .option('--json', 'print JSON')
     .addHelpText('after', examples(EXAMPLES.diff))
-    .action(async (before: string, after: string, options: DiffOptions) => settle(await diff(before, after, options, io)))
+    .action(async (before: string, after: string, options: DiffOptions) =>
+      settle(await (await import('./diff.ts')).diff(before, after, options, io)),
+    )
   command('env', 'print what to set where, so that programs there use the gateway', EXAMPLES.env)
     .requiredOption('--for <place>', PLACE_NAMES.join(', '))
     .option('--proxy <url>', 'where clients reach the gateway, as in `http://10.0.0.4:3128`', nonEmpty)
     .option('--direct <name...>', 'also without the proxy: a name, an address, or `.suffix`')
-    .action(async (options: EnvOptions) => settle(await env(options, io)))
+    .action(async (options: EnvOptions) => settle(await (await import('./env.ts')).env(options, io)))
   command(
     'doctor',
     'try to reach every host that the policy names, the way the gateway would; exit 1 where one fails',
@@ -200,7 +208,7 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
       settle(await subnet(options, io))
     })
   command('health', 'ask the running gateway whether it is ready; exit 1 where it is not', EXAMPLES.health).action(
-    async (options: HealthOptions) => settle(await health(options, io)),
+    async (options: HealthOptions) => settle(await (await import('./health.ts')).health(options, io)),
   )
   const credentials = program
     .command('credentials')
@@ -233,7 +241,7 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
   })
   const catalogue = command('editions', 'list the editions of the documented allowlist', EXAMPLES.editions)
     .option('--json', 'print JSON')
-    .action(async (options: EditionsOptions) => settle(await editions(options, io)))
+    .action(async (options: EditionsOptions) => settle(await (await import('./editions.ts')).editions(options, io)))
   catalogue
     .command('diff')
     .description('say what the second edition lists otherwise than the first')
@@ -243,7 +251,7 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
     .option('--cloud <cloud>', 'public, government or china (default: public)', nonEmpty)
     .option('--json', 'print JSON')
     .action(async (from: string, to: string, options: EditionsDiffOptions) =>
-      settle(await editionsDiff(from, to, { ...catalogue.opts(), ...options }, io)),
+      settle(await (await import('./editions.ts')).editionsDiff(from, to, { ...catalogue.opts(), ...options }, io)),
     )
   const ca = program.command('ca').description('the CA of TLS inspection').helpOption('-h, --help', 'print this help')
   ca.addHelpText('after', examples(EXAMPLES.ca))
@@ -258,112 +266,17 @@ function build(io: CommandIo, settle: (code: number) => void): Command {
     .option('--any-host', 'good for every host there is')
     .option('--certificate <file>', 'write it here instead, as the next CA')
     .option('--key <file>', 'with --certificate: its key')
-    .action(async (options: CaInitOptions) => settle(await caInit(options, io)))
+    .action(async (options: CaInitOptions) => settle(await (await import('./ca.ts')).caInit(options, io)))
   ca.command('show')
     .description('show the CA in use, and how each tool comes to trust it')
     .helpOption('-h, --help', 'print this help')
     .option('-c, --config <file>', 'the config file', nonEmpty)
     .option('--pem', 'print what clients install, and nothing else')
-    .action(async (options: CaShowOptions) => settle(await caShow(options, io)))
+    .action(async (options: CaShowOptions) => settle(await (await import('./ca.ts')).caShow(options, io)))
   return program
 }
 
 const HELP_COLUMNS = 100
-
-/** What one types, and what it is for. */
-type Example = readonly [command: string, meaning: string]
-
-const EXAMPLES = {
-  program: [
-    ['sallyport check --config gateway.yaml', 'is it right?'],
-    ['sallyport explain pypi.org:443', 'would that be let out, and why?'],
-    ['sallyport serve --config gateway.yaml', ''],
-  ],
-  serve: [
-    ['sallyport serve', 'with the config that comes with the package'],
-    ['sallyport serve --config /etc/sallyport/gateway.yaml >> audit.jsonl', ''],
-  ],
-  check: [
-    ['sallyport check', ''],
-    ['sallyport check --strict --config gateway.yaml', 'in a pipeline: warnings fail too'],
-  ],
-  explain: [
-    ['sallyport explain files.pythonhosted.org:443', ''],
-    ['sallyport explain --method POST http://example.com/upload', 'plain HTTP shows path and method'],
-    ['sallyport explain --client 10.0.0.7 --json pypi.org', ''],
-    ['sallyport explain --group training pypi.org', 'by the policy of a client group'],
-  ],
-  entries: [
-    ['sallyport entries | less -S', ''],
-    ['sallyport entries --risk', 'what lets data out to others, first'],
-    ["sallyport entries --json | jq -r '.[].patterns[].host'", ''],
-  ],
-  editions: [
-    ['sallyport editions', ''],
-    ['sallyport editions diff 2021-07-29 2026-03-19 --cloud government', ''],
-  ],
-  env: [
-    ['eval "$(sallyport env --for shell --proxy http://10.0.0.4:3128)"', ''],
-    ['sallyport env --for compute-instance --proxy http://10.0.0.4:3128 --config gateway.yaml > setup.sh', ''],
-  ],
-  suggest: [
-    ['sallyport suggest --config gateway.yaml /var/log/sallyport/*.jsonl > suggested.yaml', ''],
-    ['kubectl logs deploy/sallyport | sallyport suggest --config gateway.yaml --min-count 5 -', ''],
-  ],
-  import: [
-    ['sallyport import --from squid /etc/squid/allowed-domains.txt', ''],
-    ['az network firewall policy rule-collection-group show ... -o json | sallyport import --from azure-firewall -', ''],
-  ],
-  init: [['az ml workspace show --name ws --resource-group rg -o json | sallyport init --workspace - > gateway.yaml', '']],
-  compare: [
-    [
-      'az rest --method get --url ".../workspaces/ws/outboundNetworkDependenciesEndpoints?api-version=2023-04-01" | sallyport compare --config gateway.yaml -',
-      '',
-    ],
-  ],
-  export: [
-    ['sallyport export --config gateway.yaml --to azure-firewall-bicep --sources 10.0.1.0/24 > sallyport.bicep', ''],
-    ['sallyport export --config gateway.yaml --to squid > /etc/squid/conf.d/sallyport.conf', ''],
-  ],
-  test: [['sallyport test --config gateway.yaml cases.yaml', 'in a pipeline: exit 1 where a case fails']],
-  diff: [
-    ['sallyport diff gateway.yaml new.yaml', ''],
-    [
-      'sallyport diff gateway.yaml new.yaml --replay /var/log/sallyport/audit.jsonl',
-      'what of yesterday would be answered otherwise?',
-    ],
-  ],
-  doctor: [
-    ['sallyport doctor --config gateway.yaml', 'on the gateway itself, before clients ask'],
-    ['sallyport doctor --config gateway.yaml --only --host your-storage.blob.core.windows.net', ''],
-  ],
-  credentials: [
-    ['openssl rand -base64 24 | tee alice.password | sallyport credentials add --config gateway.yaml alice', ''],
-    ['sallyport credentials add --file users.txt alice < alice.password', ''],
-    ['sallyport credentials remove --config gateway.yaml alice', ''],
-  ],
-  subnet: [
-    ['sallyport subnet --config gateway.yaml | less', 'what would be applied'],
-    ['sallyport subnet --config gateway.yaml --apply --watch', 'as root, on the gateway'],
-    ['sallyport subnet --config gateway.yaml --check', 'is everything in place?'],
-    ['sallyport subnet --config gateway.yaml --azure bicep > subnet.bicep', ''],
-  ],
-  ca: [
-    ['sallyport ca init --config gateway.yaml', ''],
-    ['sallyport ca show --config gateway.yaml --pem > ca.pem', 'for clients to install'],
-  ],
-  routes: [
-    ['sallyport routes --config gateway.yaml --compute public-ip', ''],
-    ['sallyport routes --config gateway.yaml --addresses --format terraform > routes.tf', ''],
-    ['sallyport routes --config gateway.yaml --diff ServiceTags_Public_20260713.json ServiceTags_Public_20260720.json', ''],
-  ],
-  health: [['sallyport health --config /etc/sallyport/gateway.yaml', 'as a container health check']],
-} as const satisfies Record<string, readonly Example[]>
-
-function examples(list: readonly Example[]): string {
-  const lines = list.map(([command, meaning]) => `  ${command}${meaning === '' ? '' : `\n      ${meaning}`}`)
-  return `\nExamples:\n${lines.join('\n')}\n`
-}
 
 function nonEmpty(text: string): string {
   if (text === '') throw new InvalidArgumentError('it is empty')

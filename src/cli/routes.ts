@@ -1,6 +1,6 @@
 import { type AzureFacts, findRegion } from '../core/azure/facts.ts'
 import { ROUTE_FORMATS, type RouteFormat, routesText } from '../core/azure/route-text.ts'
-import { COMPUTE_KINDS, type ComputeKind, planRoutes, routeTags } from '../core/azure/routes.ts'
+import { type ComputeKind, planRoutes, routeTags } from '../core/azure/routes.ts'
 import { diffTags, tagChangesText } from '../core/azure/tag-diff.ts'
 import type { ServiceTags } from '../core/azure/tag-file.ts'
 import type { Config } from '../core/config.ts'
@@ -10,6 +10,7 @@ import { err, ok, type Result } from '../core/result.ts'
 import { type Catalogue, readCatalogue } from '../io/config/catalogue-files.ts'
 import { loadConfig, printable } from '../io/config/load.ts'
 import { readTagSource } from '../io/config/tag-source.ts'
+import { COMPUTE_KINDS, isOneOf } from './choices.ts'
 import { type CommandIo, EXIT, refuseConfig, refuseUsage } from './command-io.ts'
 import { chosenConfig } from './shipped-config.ts'
 
@@ -89,10 +90,6 @@ function readWish({ format = 'cli', compute, diff, addresses, file }: RoutesOpti
     return err('`--diff` compares two files, as in `--diff OLD.json NEW.json`')
   if (format !== 'cli' && format !== 'json') return err('`--diff` prints text, or JSON with `--format json`')
   return ok({ format, compute, diff: [before, after] })
-}
-
-function isOneOf<T extends string>(words: readonly T[], word: string): word is T {
-  return words.some((one) => one === word)
 }
 
 /** Regions that are none are told by the plan. */

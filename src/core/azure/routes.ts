@@ -9,8 +9,8 @@ import type { ServiceTags } from './tag-file.ts'
  * has to go back the same way, past the gateway that the subnet's default route leads to.
  */
 
-export const COMPUTE_KINDS = ['public-ip', 'no-public-ip'] as const
-export type ComputeKind = (typeof COMPUTE_KINDS)[number]
+/** With public addresses, or without. */
+export type ComputeKind = 'public-ip' | 'no-public-ip'
 
 export interface RouteWish {
   readonly cloud: Cloud

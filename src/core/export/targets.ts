@@ -23,7 +23,7 @@ const firewall =
     render(azureFirewallRules(policy, options))
 
 /** What the allowlist is exported to, by the name one types. */
-export const EXPORT_TARGETS: Readonly<Record<string, Target>> = {
+export const EXPORT_TARGETS = {
   'azure-firewall-arm': firewall(armTemplate),
   'azure-firewall-bicep': firewall(bicep),
   'azure-firewall-terraform': firewall(terraform),
@@ -32,4 +32,4 @@ export const EXPORT_TARGETS: Readonly<Record<string, Target>> = {
   squid: squidRules,
   csv,
   markdown,
-}
+} as const satisfies Readonly<Record<string, Target>>

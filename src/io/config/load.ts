@@ -1,7 +1,6 @@
 import { dirname, resolve } from 'node:path'
 import type { ListenerTlsSettings } from '../../core/config/listen.ts'
 import { type Config, configSchema } from '../../core/config.ts'
-import type { ListenAddress } from '../../core/listen-address.ts'
 import { type CompiledPolicy, compilePolicy, type TagSource } from '../../core/policy/compile.ts'
 import { lintExpiry, lintInspection } from '../../core/policy/lint.ts'
 import { tagsNeeded } from '../../core/policy/tag-policy.ts'
@@ -20,7 +19,6 @@ import { digest } from './digest.ts'
 import { readHooks } from './hook-files.ts'
 import { loadClientAccess } from './load-access.ts'
 import type { LocatedProblem } from './located-problem.ts'
-import { readSource } from './read-source.ts'
 import { schemaProblems } from './schema-problems.ts'
 import { readSecret, type Secret } from './secret-file.ts'
 import { readTagSource } from './tag-source.ts'
@@ -149,23 +147,6 @@ function warnAboutSecret(path: readonly string[], secret: Secret | undefined): P
   return secret?.exposure === undefined ? [] : [warning(path, secret.exposure)]
 }
 
-/**
- * The metrics listener alone, whatever else is wrong with the file: a gateway keeps running on its last good policy while the
- * file on disk is broken, and must not be called unhealthy for that.
- */
-export async function loadMetricsAddress(file: string): Promise<Result<ListenAddress, readonly LocatedProblem[]>> {
-  const read = await readSource(file, readNow)
-  if (!read.ok) return read
-  const { source } = read.value
-  const metrics = child(child(source.value, 'listen'), 'metrics')
-  const parsed = configSchema
-    .pick({ listen: true })
-    .safeParse({ listen: metrics === undefined ? {} : { metrics } }, { reportInput: true })
-  if (parsed.success) return ok(parsed.data.listen.metrics)
-  const problems = schemaProblems(parsed.error.issues, source.written)
-  return err(problems.map(({ severity, path, at, message }) => ({ file, place: source.locate(path, at), severity, message })))
-}
-
 /** What stands in the config file itself, whatever the files say that it names. */
 export async function loadConfigShape(file: string): Promise<Result<Config, readonly LocatedProblem[]>> {
   const read = await readConfigFiles(file, readNow)
@@ -174,12 +155,6 @@ export async function loadConfigShape(file: string): Promise<Result<Config, read
   const parsed = configSchema.safeParse(files.value ?? {}, { reportInput: true })
   if (parsed.success) return ok(withAbsolutePaths(parsed.data, dirname(resolve(file))))
   return err(files.located(schemaProblems(parsed.error.issues, (path) => files.written(path))))
-}
-
-function child(value: unknown, key: string): unknown {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, key)
-    ? (value as Record<string, unknown>)[key]
-    : undefined
 }
 
 function rulePlace(files: ConfigFiles, index: number): RulePlace {

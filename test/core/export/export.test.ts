@@ -139,7 +139,7 @@ describe('rule collections of Azure Firewall', () => {
 
   it('are JSON that ARM takes for text where it begins with a bracket', () => {
     const policy = policyOf('- { name: v6, hosts: ["2001:db8::1"], destinations: ["2001:db8::/32"] }')
-    const { text } = unwrapTarget('azure-firewall-arm')(policy, OPTIONS)
+    const { text } = EXPORT_TARGETS['azure-firewall-arm'](policy, OPTIONS)
     const template = z
       .object({ resources: z.array(z.object({ name: z.string(), properties: z.object({ priority: z.number() }) })) })
       .parse(JSON.parse(text))
@@ -150,7 +150,7 @@ describe('rule collections of Azure Firewall', () => {
 
 describe('outbound rules of a managed network', () => {
   it('are YAML, with each name once', () => {
-    const { text } = unwrapTarget('managed-vnet')(policyOf(RULES), OPTIONS)
+    const { text } = EXPORT_TARGETS['managed-vnet'](policyOf(RULES))
     const parsed = z
       .object({
         managed_network: z.object({
@@ -167,7 +167,7 @@ describe('outbound rules of a managed network', () => {
 
 describe('a table for spreadsheets', () => {
   it('has no cell that is taken for a formula', () => {
-    const { text } = unwrapTarget('csv')(policyOf('- { name: "-cmd", hosts: [a.example.com] }'.replace('"-cmd"', 'a')), OPTIONS)
+    const { text } = EXPORT_TARGETS.csv(policyOf('- { name: "-cmd", hosts: [a.example.com] }'.replace('"-cmd"', 'a')))
     expect(text.split('\r\n')[1]).toBe('allow,rule/a,,,a.example.com,80 443,,,,,')
     expect(
       text
@@ -206,9 +206,3 @@ type Mutable<T> = T extends readonly (infer E)[]
   : T extends object
     ? { -readonly [K in keyof T]: Mutable<T[K]> }
     : T
-
-function unwrapTarget(name: string) {
-  const target = EXPORT_TARGETS[name]
-  if (target === undefined) throw new Error(name)
-  return target
-}

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readCatalogue } from '../../../src/io/config/catalogue-files.ts'
-import { formatProblem, type LoadedConfig, loadConfig, loadMetricsAddress } from '../../../src/io/config/load.ts'
+import { formatProblem, type LoadedConfig, loadConfig } from '../../../src/io/config/load.ts'
+import { loadMetricsAddress } from '../../../src/io/config/load-metrics-address.ts'
 import { CONFIG_BYTES_MAX } from '../../../src/io/config/read-file.ts'
 
 let folder: string
