@@ -23,10 +23,10 @@
 #include "values.h"
 
 /* Raised when index.d.ts changes in a way that a caller must know. */
-#define ABI 2
+#define ABI 3
 #define BATCH 256
 #define RECORD_FIELDS 9
-#define DOOR_FIELDS 15
+#define DOOR_FIELDS 23
 #define DOOR_BATCH 64
 
 struct context {
@@ -89,19 +89,24 @@ static bool drain(napi_env env, struct context *context) {
   return true;
 }
 
-static void fill_door_record(double *record, const struct relay_door_event *event, size_t offset) {
-  bool v6 = event->peer.any.sa_family == AF_INET6;
-  uint32_t words[4] = {v6 ? 0 : ntohl(event->peer.v4.sin_addr.s_addr), 0, 0, 0};
+/* Family, four words, port. */
+static void fill_address(double record[6], const union relay_address *address) {
+  bool v6 = address->any.sa_family == AF_INET6;
+  uint32_t words[4] = {v6 ? 0 : ntohl(address->v4.sin_addr.s_addr), 0, 0, 0};
   for (int i = 0; v6 && i < 4; i++) {
     uint32_t word;
-    memcpy(&word, event->peer.v6.sin6_addr.s6_addr + 4 * i, sizeof word);
+    memcpy(&word, address->v6.sin6_addr.s6_addr + 4 * i, sizeof word);
     words[i] = ntohl(word);
   }
+  record[0] = v6 ? 6 : 4;
+  for (int i = 0; i < 4; i++) record[1 + i] = words[i];
+  record[5] = ntohs(v6 ? address->v6.sin6_port : address->v4.sin_port);
+}
+
+static void fill_door_record(double *record, const struct relay_door_event *event, size_t offset) {
   record[0] = (double)event->id;
   record[1] = event->kind;
-  record[2] = v6 ? 6 : 4;
-  for (int i = 0; i < 4; i++) record[3 + i] = words[i];
-  record[7] = ntohs(v6 ? event->peer.v6.sin6_port : event->peer.v4.sin_port);
+  fill_address(record + 2, &event->peer);
   record[8] = event->fd;
   record[9] = event->error;
   record[10] = event->address;
@@ -109,6 +114,9 @@ static void fill_door_record(double *record, const struct relay_door_event *even
   record[12] = event->ended;
   record[13] = (double)offset;
   record[14] = event->byte_count;
+  record[15] = event->listener;
+  fill_address(record + 16, &event->original);
+  record[22] = event->original_error;
 }
 
 /* False: the callback threw, and the exception is pending; or the environment is ending. */
@@ -331,23 +339,26 @@ static napi_value close_method(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/* listen(fd, established): 0, or a negative errno. The descriptor is duplicated. */
+/* listen(fd, readsTls, established): the listener's number, or a negative errno. The descriptor is duplicated. */
 static napi_value listen_method(napi_env env, napi_callback_info info) {
-  size_t count = 2;
-  napi_value arguments[2];
+  size_t count = 3;
+  napi_value arguments[3];
   struct context *context = context_of(env, info, &count, arguments);
   int32_t fd;
+  bool reads_tls;
   char text[256];
   size_t length;
-  if (count < 2 || napi_get_value_int32(env, arguments[0], &fd) != napi_ok ||
-      napi_get_value_string_latin1(env, arguments[1], text, sizeof text, &length) != napi_ok || length + 1 == sizeof text)
-    return throw_type_error(env, "listen(fd, established)");
+  if (count < 3 || napi_get_value_int32(env, arguments[0], &fd) != napi_ok ||
+      napi_get_value_bool(env, arguments[1], &reads_tls) != napi_ok ||
+      napi_get_value_string_latin1(env, arguments[2], text, sizeof text, &length) != napi_ok || length + 1 == sizeof text)
+    return throw_type_error(env, "listen(fd, readsTls, established)");
   if (context->engine == NULL || context->on_door == NULL) return number(env, -ESHUTDOWN);
   int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
   if (own < 0) return number(env, -errno);
-  int failed = relay_listen(context->engine, own, text, (uint32_t)length);
-  if (failed != 0) close(own);
-  return number(env, failed);
+  int listener =
+      relay_listen(context->engine, own, reads_tls ? RELAY_READS_TLS : RELAY_READS_CONNECT, text, (uint32_t)length);
+  if (listener < 0) close(own);
+  return number(env, listener);
 }
 
 static napi_value stop_listening_method(napi_env env, napi_callback_info info) {

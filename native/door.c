@@ -1,9 +1,10 @@
 /*
  * The door: connections from accept until they are relayed, refused or handed over.
  *
- * A connection that sends its whole CONNECT in the first read, as every client does, never leaves this thread: what was read goes up
- * for judgement, and what was decided comes down. Anything else (another method, a head in pieces, silence) goes to the host's own
- * HTTP server with what was read, so there is no second parser here and nothing here can be slow on purpose.
+ * A connection that sends its whole CONNECT in the first read, as every client does, or on a listener for redirected TLS its whole
+ * ClientHello, never leaves this thread: what was read goes up for judgement, and what was decided comes down. Anything else (another
+ * method, a head in pieces, silence) goes to the host's own server with what was read, so there is no second parser here and nothing
+ * here can be slow on purpose.
  *
  * Between an event and its answer (TUNNEL_ASKED) the connection belongs to whoever answers: the engine's thread only remembers what
  * epoll says of it.
@@ -13,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +33,9 @@
 #define LINGER_MS 1000u
 /* As Node sets it for its own listener. */
 #define PROBE_AFTER_S 60
+/* RFC 8446 section 5.1 */
+#define TLS_HANDSHAKE 22
+#define TLS_HEADER_BYTES 5u
 
 static uint64_t clock_us(void) {
   struct timespec now;
@@ -121,8 +126,42 @@ static ssize_t read_client(struct relay_engine *engine, struct tunnel *tunnel, s
   return got;
 }
 
-static bool may_be_connect(const uint8_t *bytes, size_t count) {
-  return count < HEAD_BYTES && count > 8 && memcmp(bytes, "CONNECT ", 8) == 0 && memmem(bytes, count, "\r\n\r\n", 4) != NULL;
+enum first { FIRST_ASK, FIRST_WAIT, FIRST_HAND };
+
+static enum first may_be_connect(const uint8_t *bytes, size_t count) {
+  bool may = count < HEAD_BYTES && count > 8 && memcmp(bytes, "CONNECT ", 8) == 0 && memmem(bytes, count, "\r\n\r\n", 4) != NULL;
+  return may ? FIRST_ASK : FIRST_HAND;
+}
+
+/* RFC 8446 section 5.1: a type, a version, and a length of 2^14 at most. */
+static enum first may_be_hello(const uint8_t *bytes, size_t count) {
+  if (bytes[0] != TLS_HANDSHAKE) return FIRST_HAND;
+  if (count < TLS_HEADER_BYTES) return FIRST_WAIT;
+  size_t record = TLS_HEADER_BYTES + ((size_t)bytes[3] << 8 | bytes[4]);
+  if (record > SMALL_READ_BYTES) return FIRST_HAND;
+  return count < record ? FIRST_WAIT : FIRST_ASK;
+}
+
+static void find_original(struct tunnel *tunnel) {
+  struct door *door = tunnel->door;
+  const union relay_address *peer = &door->peer;
+  bool v4 = peer->any.sa_family == AF_INET || IN6_IS_ADDR_V4MAPPED(&peer->v6.sin6_addr);
+  door->original_error = original_dst_of(tunnel->side[CLIENT].fd, v4, &door->original, sizeof door->original);
+}
+
+static void look_at_first(struct relay_engine *engine, struct tunnel *tunnel) {
+  const struct direction *up = &tunnel->direction[CLIENT];
+  bool is_tls = engine->listener[tunnel->door->listener].kind == RELAY_READS_TLS;
+  switch (is_tls ? may_be_hello(up->held, up->pending) : may_be_connect(up->held, up->pending)) {
+    case FIRST_ASK:
+      if (is_tls) find_original(tunnel);
+      ask(engine, tunnel, RELAY_DOOR_HEAD);
+      return;
+    case FIRST_WAIT:
+      return; /* for no longer than who says nothing */
+    default:
+      hand_over(engine, tunnel);
+  }
 }
 
 static void read_first(struct relay_engine *engine, struct tunnel *tunnel) {
@@ -134,11 +173,10 @@ static void read_first(struct relay_engine *engine, struct tunnel *tunnel) {
     return;
   }
   if (!keep(tunnel, engine->scratch, (uint32_t)got)) discard(engine, tunnel, true);
-  else if (may_be_connect(engine->scratch, (size_t)got)) ask(engine, tunnel, RELAY_DOOR_HEAD);
-  else hand_over(engine, tunnel);
+  else look_at_first(engine, tunnel);
 }
 
-static void admit(struct relay_engine *engine, int fd, const union relay_address *peer) {
+static void admit(struct relay_engine *engine, int fd, uint32_t listener, const union relay_address *peer) {
   struct tunnel *tunnel = tunnel_new(fd, -1);
   struct door *door = tunnel == NULL ? NULL : calloc(1, sizeof *door);
   if (door == NULL) {
@@ -150,6 +188,7 @@ static void admit(struct relay_engine *engine, int fd, const union relay_address
   tunnel->door = door;
   tunnel->state = TUNNEL_SILENT;
   tunnel->side[CLIENT].readable = true;
+  door->listener = (uint8_t)listener;
   door->peer = *peer;
   queue_push(&engine->silent, tunnel);
   read_first(engine, tunnel);
@@ -161,23 +200,24 @@ static void admit(struct relay_engine *engine, int fd, const union relay_address
 }
 
 /* Out of descriptors: the one in reserve lets the connection be closed, instead of it being reported forever. */
-static bool refuse_one(struct relay_engine *engine) {
+static bool refuse_one(struct relay_engine *engine, int listen_fd) {
   if (engine->reserve_fd < 0) return false;
   close(engine->reserve_fd);
-  int fd = accept4(engine->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd >= 0) close(fd);
   engine->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (fd >= 0) atomic_fetch_add_explicit(&engine->dropped, 1, memory_order_relaxed);
   return fd >= 0;
 }
 
-void door_on_listener(struct relay_engine *engine) {
-  for (int i = 0; i < ACCEPTS_PER_ROUND && engine->listen_fd >= 0; i++) {
+void door_on_listener(struct relay_engine *engine, uint32_t index) {
+  int listen_fd = engine->listener[index].fd;
+  for (int i = 0; i < ACCEPTS_PER_ROUND && listen_fd >= 0; i++) {
     union relay_address peer = {.v6 = {0}};
     socklen_t size = sizeof peer;
-    int fd = accept4(engine->listen_fd, &peer.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd = accept4(listen_fd, &peer.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
-      if ((errno == EMFILE || errno == ENFILE) && refuse_one(engine)) continue;
+      if ((errno == EMFILE || errno == ENFILE) && refuse_one(engine, listen_fd)) continue;
       return;
     }
     uint32_t clients = atomic_load_explicit(&engine->clients, memory_order_relaxed);
@@ -186,7 +226,7 @@ void door_on_listener(struct relay_engine *engine) {
       close(fd);
       continue;
     }
-    admit(engine, fd, &peer);
+    admit(engine, fd, index, &peer);
   }
 }
 
@@ -210,6 +250,13 @@ static void await_opening(struct relay_engine *engine, struct tunnel *tunnel) {
   if (tunnel->state == TUNNEL_OPENING) wheel_schedule(&engine->wheel, tunnel, tunnel->door->until_ms);
 }
 
+static bool tell_established(const struct relay_engine *engine, const struct tunnel *tunnel) {
+  const struct listener *listener = &engine->listener[tunnel->door->listener];
+  if (listener->established_bytes == 0) return true;
+  ssize_t sent = send(tunnel->side[CLIENT].fd, listener->established, listener->established_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+  return sent == (ssize_t)listener->established_bytes;
+}
+
 void door_on_dialled(struct relay_engine *engine, struct tunnel *tunnel, int fd) {
   struct door *door = tunnel->door;
   wheel_cancel(&engine->wheel, tunnel);
@@ -219,8 +266,7 @@ void door_on_dialled(struct relay_engine *engine, struct tunnel *tunnel, int fd)
     return;
   }
   door->dial_us = clock_us() - door->dial_us;
-  ssize_t sent = send(tunnel->side[CLIENT].fd, engine->established, engine->established_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (sent != (ssize_t)engine->established_bytes) {
+  if (!tell_established(engine, tunnel)) {
     gone(engine, tunnel);
     return;
   }
@@ -351,34 +397,37 @@ static void obey(struct relay_engine *engine, struct tunnel *tunnel) {
 }
 
 static void stop_listening(struct relay_engine *engine) {
-  if (engine->listen_fd >= 0) {
-    (void)epoll_ctl(engine->epoll_fd, EPOLL_CTL_DEL, engine->listen_fd, NULL);
-    close(engine->listen_fd);
-    engine->listen_fd = -1;
-    if (engine->reserve_fd >= 0) close(engine->reserve_fd);
-    engine->reserve_fd = -1;
+  for (uint32_t i = 0; i < engine->listening; i++) {
+    struct listener *listener = &engine->listener[i];
+    if (listener->fd < 0) continue;
+    (void)epoll_ctl(engine->epoll_fd, EPOLL_CTL_DEL, listener->fd, NULL);
+    close(listener->fd);
+    listener->fd = -1;
   }
+  if (engine->reserve_fd >= 0) close(engine->reserve_fd);
+  engine->reserve_fd = -1;
   while (engine->silent.first != NULL) discard(engine, engine->silent.first, false);
 }
 
-static void begin_listening(struct relay_engine *engine, int fd) {
+static void begin_listening(struct relay_engine *engine, uint32_t index) {
   int yes = 1, after = PROBE_AFTER_S;
+  int fd = engine->listener[index].fd;
+  if (engine->reserve_fd < 0) engine->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   /* Linux gives these on to every connection that is accepted. */
   (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
   (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
   (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &after, sizeof after);
-  struct epoll_event event = {.events = EPOLLIN, .data.u64 = EVENT_LISTENER};
-  engine->listen_fd = fd;
+  struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)index << EVENT_TAG_BITS | EVENT_LISTENER};
   (void)epoll_ctl(engine->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
-void door_take_commands(struct relay_engine *engine, struct queue *commanded, int offered_fd, bool stop) {
+void door_take_commands(struct relay_engine *engine, struct queue *commanded, uint32_t listeners, bool stop) {
   struct tunnel *tunnel;
   while ((tunnel = queue_shift(commanded)) != NULL) {
     tunnel->door->commanded = false;
     obey(engine, tunnel);
   }
-  if (offered_fd >= 0) begin_listening(engine, offered_fd);
+  while (engine->listening < listeners) begin_listening(engine, engine->listening++);
   if (stop) stop_listening(engine);
 }
 
@@ -407,10 +456,8 @@ bool door_publish(struct relay_engine *engine) {
 
 void door_stop(struct relay_engine *engine) {
   struct tunnel *tunnel;
+  engine->listening = engine->listeners;
   stop_listening(engine);
-  if (engine->offered_fd >= 0) close(engine->offered_fd);
-  if (engine->reserve_fd >= 0) close(engine->reserve_fd);
-  engine->offered_fd = engine->reserve_fd = -1;
   while ((tunnel = queue_shift(&engine->commanded)) != NULL) tunnel->door->commanded = false;
   for (uint32_t i = 0; i < engine->slot_count; i++) {
     tunnel = engine->slots[i].tunnel;
@@ -439,7 +486,7 @@ void door_free(struct relay_engine *engine) {
 
 /* From here on: what other threads ask. */
 
-int relay_listen(struct relay_engine *engine, int fd, const void *established, uint32_t count) {
+int relay_listen(struct relay_engine *engine, int fd, enum relay_listener_kind kind, const void *established, uint32_t count) {
   uint8_t *copy = malloc(count == 0 ? 1 : count);
   if (copy == NULL) return -ENOMEM;
   memcpy(copy, established, count);
@@ -449,18 +496,15 @@ int relay_listen(struct relay_engine *engine, int fd, const void *established, u
     return -errno;
   }
   pthread_mutex_lock(&engine->lock);
-  int failed = engine->stopping ? -ESHUTDOWN : engine->established != NULL ? -EINVAL : 0;
-  if (failed == 0) {
-    engine->established = copy;
-    engine->established_bytes = count;
-    engine->offered_fd = fd;
-    engine->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  }
-  bool must = failed == 0 && engine_must_wake(engine);
+  int number = engine->stopping ? -ESHUTDOWN : engine->listeners == RELAY_LISTENERS ? -ENOSPC : (int)engine->listeners;
+  if (number >= 0)
+    engine->listener[engine->listeners++] =
+        (struct listener){.fd = fd, .kind = kind, .established = copy, .established_bytes = count};
+  bool must = number >= 0 && engine_must_wake(engine);
   pthread_mutex_unlock(&engine->lock);
-  if (failed != 0) free(copy);
+  if (number < 0) free(copy);
   if (must) engine_wake(engine);
-  return failed;
+  return number;
 }
 
 void relay_stop_listening(struct relay_engine *engine) {
@@ -496,7 +540,10 @@ size_t relay_drain_door(struct relay_engine *engine, struct relay_door_event *ba
     uint32_t from = has_bytes && door->event == RELAY_DOOR_OPENING ? door->reported : 0;
     batch[count++] = (struct relay_door_event){.id = tunnel->id,
                                                .kind = door->event,
+                                               .listener = door->listener,
                                                .peer = door->peer,
+                                               .original = door->original,
+                                               .original_error = door->original_error,
                                                .bytes = up->held == NULL ? NULL : up->held + from,
                                                .byte_count = has_bytes ? up->pending - from : 0,
                                                .fd = door->event == RELAY_DOOR_HANDED ? tunnel->dialled_fd : -1,

@@ -58,13 +58,12 @@ static void take_commands(struct relay_engine *engine) {
   struct queue commanded;
   queue_init(&commanded);
   while ((tunnel = queue_shift(&engine->commanded)) != NULL) queue_push(&commanded, tunnel);
-  int offered_fd = engine->offered_fd;
-  engine->offered_fd = -1;
+  uint32_t listeners = engine->listeners;
   bool stop_listening = engine->stop_listening;
   engine->stop_listening = false;
   pthread_mutex_unlock(&engine->lock);
 
-  door_take_commands(engine, &commanded, offered_fd, stop_listening);
+  door_take_commands(engine, &commanded, listeners, stop_listening);
   while ((tunnel = queue_shift(&added)) != NULL) tunnel_start(engine, tunnel);
   for (size_t i = 0; i < kill_count; i++) {
     pthread_mutex_lock(&engine->lock);
@@ -137,8 +136,8 @@ static void *engine_run(void *argument) {
       uint64_t data = events[i].data.u64;
       if (data == 0)
         woken = true;
-      else if (data == EVENT_LISTENER)
-        door_on_listener(engine);
+      else if ((data & EVENT_TAGS) == EVENT_LISTENER)
+        door_on_listener(engine, (uint32_t)(data >> EVENT_TAG_BITS));
       else if ((data & EVENT_TAGS) == EVENT_ATTEMPT)
         dial_on_event(engine, (struct attempt *)(uintptr_t)(data & ~(uint64_t)EVENT_TAGS), events[i].events);
       else
@@ -188,7 +187,7 @@ static void engine_free(struct relay_engine *engine) {
   free(engine->scratch);
   free(engine->kills);
   free(engine->slots);
-  free(engine->established);
+  for (uint32_t i = 0; i < engine->listeners; i++) free(engine->listener[i].established);
   free(engine);
 }
 
@@ -212,7 +211,7 @@ int relay_engine_create(const struct relay_options *options, struct relay_engine
   queue_init(&engine->discarded);
   queue_init(&engine->events);
   queue_init(&engine->commanded);
-  engine->listen_fd = engine->reserve_fd = engine->offered_fd = -1;
+  engine->reserve_fd = -1;
   atomic_init(&engine->client_limit, UINT32_MAX);
   pthread_mutex_init(&engine->lock, NULL);
   engine->scratch = malloc(SCRATCH_BYTES);

@@ -79,6 +79,7 @@ enum door_command { DOOR_REPLY = 1, DOOR_CONNECT, DOOR_CARRY, DOOR_MORE, DOOR_TA
 /* What a tunnel needs until it is relayed. */
 struct door {
   union relay_address peer;
+  union relay_address original; /* where it was going, of a listener for TLS */
   uint64_t until_ms;
   uint64_t dial_us; /* while it dials: since when */
   uint8_t *reply;
@@ -86,7 +87,9 @@ struct door {
   uint32_t reported; /* so many of the bytes held were told of before */
   uint32_t left;     /* lingering: bytes that are still read; else what may still be held */
   int error;
+  int original_error; /* a negative errno where that cannot be told */
   struct relay_door_connect connect;
+  uint8_t listener; /* index */
   uint8_t command;
   uint8_t event;
   bool watched;
@@ -182,6 +185,14 @@ struct kill_request {
   uint32_t reason;
 };
 
+/* Filled in by whoever adds it and the engine's thread's from then on. */
+struct listener {
+  int fd; /* -1: it is closed */
+  enum relay_listener_kind kind;
+  uint8_t *established;
+  uint32_t established_bytes;
+};
+
 struct slot {
   struct tunnel *tunnel; /* NULL: free, and then `next_free` counts */
   uint32_t generation;
@@ -197,13 +208,12 @@ struct relay_engine {
   struct queue ready; /* has more to move, had its turn */
   struct queue ended; /* waits for the end of this round of events */
   uint8_t *scratch;
-  int listen_fd;  /* -1: none */
+  uint32_t listening; /* so many of `listener` are listened to, or were */
   int reserve_fd; /* given up for a moment where descriptors have run out, so that a connection can be refused */
   struct queue silent;
   struct queue asking;    /* has an event, waits for the end of the round */
   struct queue discarded; /* to be freed at the end of the round */
-  uint8_t *established;
-  uint32_t established_bytes;
+  struct listener listener[RELAY_LISTENERS];
 
   _Atomic uint32_t clients;
   _Atomic uint32_t client_limit;
@@ -228,7 +238,7 @@ struct relay_engine {
   struct queue completed;
   struct queue events;
   struct queue commanded;
-  int offered_fd; /* a listening socket that the thread has not taken yet, else -1 */
+  uint32_t listeners; /* in `listener`; the thread has not heard of all of them yet */
   bool stop_listening;
   struct kill_request *kills;
   size_t kill_count;
@@ -282,21 +292,25 @@ void dial_close(struct relay_engine *engine, struct dial *dial);
 void probe(int fd);
 
 /* door.c; in the engine's thread. */
-void door_on_listener(struct relay_engine *engine);
+void door_on_listener(struct relay_engine *engine, uint32_t index);
 void door_on_event(struct relay_engine *engine, struct tunnel *tunnel, uint32_t events);
 void door_on_deadline(struct relay_engine *engine, struct tunnel *tunnel);
 void door_on_dialled(struct relay_engine *engine, struct tunnel *tunnel, int fd);
 void door_on_dial_failed(struct relay_engine *engine, struct tunnel *tunnel, int error);
-void door_take_commands(struct relay_engine *engine, struct queue *commanded, int offered_fd, bool stop_listening);
+void door_take_commands(struct relay_engine *engine, struct queue *commanded, uint32_t listeners, bool stop_listening);
 /* With the lock held, at the end of a round. True: there is something to tell. */
 bool door_publish(struct relay_engine *engine);
 /* With the thread gone. */
 void door_stop(struct relay_engine *engine);
 void door_free(struct relay_engine *engine);
 
-/* The tag in the low bits of what epoll gives back: a tunnel's client, its origin, an attempt. */
+/* original_dst.c: for who knows of which family the connection is. 0, or a negative errno. */
+int original_dst_of(int fd, bool v4, void *address, socklen_t size);
+
+/* The tag in the low bits of what epoll gives back: a tunnel's client, its origin, an attempt, or a listener with its index above. */
 #define EVENT_ATTEMPT 2u
 #define EVENT_LISTENER 3u
+#define EVENT_TAG_BITS 2
 #define EVENT_TAGS 3u
 
 /* direction.c */

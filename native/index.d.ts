@@ -60,7 +60,7 @@ export type EndedByCode = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7
 export type EndedRecords = Float64Array
 
 /**
- * What happened at the door: fifteen numbers each, a batch at a time, and the bytes of all of them in one array.
+ * What happened at the door: 23 numbers each, a batch at a time, and the bytes of all of them in one array.
  *
  * | index | |
  * |---|---|
@@ -75,12 +75,15 @@ export type EndedRecords = Float64Array
  * | 11 | microseconds that the dial took |
  * | 12 | kind 3: 1 where the client has no more to say |
  * | 13, 14 | where its bytes are in the array, and how many |
+ * | 15 | number of the listener, as `listen` returned it |
+ * | 16 to 21 | kind 1 of a listener for TLS: where the connection was going before it was redirected, as fields 2 to 7 |
+ * | 22 | a negative errno where that is not known, as `originalDestination` returns it; else 0 |
  *
  * | kind | | answered by |
  * |---|---|---|
- * | 1 | a first read that begins with `CONNECT ` and holds an empty line; nothing in it was parsed | `reply`, `connect`, `take` |
+ * | 1 | a first read that begins with `CONNECT ` and holds an empty line, or one whole TLS handshake record; nothing in it was parsed | `reply`, `connect`, `take` |
  * | 2 | the connection itself: not of kind 1, or asked for with `take`; bytes: what was read of it, all of it | |
- * | 3 | the origin is connected and the client was told so; bytes: what came since, and behind the head the first time | `carry`, `more`, `reply` |
+ * | 3 | the origin is connected and the client was told so, where it is to be told; bytes: what came since, and behind the head the first time | `carry`, `more`, `reply` |
  * | 4 | no origin could be reached | `reply` |
  * | 5 | the client has gone, or `close` was called; the id is free | |
  * | 6 | the opening took longer than it may | `reply` |
@@ -143,13 +146,14 @@ export interface Relay {
   dial(addresses: string, port: number, dialMs: number, staggerMs: number): number
   /**
    * Accepts connections from a listening socket, which is duplicated: the caller closes its own. TCP_NODELAY and keep-alive probes are
-   * set on it for all of them. What has sent nothing for 192 ms is handed over (kind 2), so that deadlines are one server's alone.
+   * set on it for all of them. What has not said enough after 192 ms is handed over (kind 2), so that deadlines are one server's alone.
    *
-   * @param established Latin-1, below 256 bytes: what a client is told once its origin is connected
-   * @returns 0, or a negative errno; once a relay
+   * @param readsTls asks about one whole TLS handshake record instead of a CONNECT, with where the connection was going
+   * @param established Latin-1, below 256 bytes: what a client is told once its origin is connected; empty: nothing
+   * @returns the listener's number, or a negative errno: `-ENOSPC` past four
    */
-  listen(fd: number, established: string): number
-  /** Closes that socket, and connections that have said nothing yet. */
+  listen(fd: number, readsTls: boolean, established: string): number
+  /** Closes those sockets, and connections that have said nothing yet. */
   stopListening(): void
   /**
    * Client connections at once, at the door and relayed; one above is accepted and closed.
@@ -216,7 +220,7 @@ export interface OriginalDestination {
 
 export interface RelayAddon {
   /** Of this file. A loader refuses a binary with another one, and says that it needs to be built again. */
-  readonly abi: 2
+  readonly abi: 3
   /**
    * Starts a relay with its thread. `onEnded` gets the records in batches, in the event loop, soon after the
    * ends; if it throws that is an uncaught exception. Open tunnels keep the process alive as open sockets

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "relay.h"
+#include "engine.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -8,6 +8,15 @@
 /* linux/netfilter_ipv4.h and linux/netfilter_ipv6/ip6_tables.h; both are 80, and defined here
  * because those headers are not on every build machine. */
 #define ORIGINAL_DST 80
+
+int original_dst_of(int fd, bool v4, void *address, socklen_t size) {
+  memset(address, 0, size);
+  socklen_t room = v4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+  if (room > size) room = size;
+  if (getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, ORIGINAL_DST, address, &room) != 0) return -errno;
+  ((struct sockaddr *)address)->sa_family = v4 ? AF_INET : AF_INET6;
+  return 0;
+}
 
 /*
  * An IPv4 client of a dual-stack listener has an AF_INET6 socket whose connection is in the
@@ -28,9 +37,5 @@ int relay_original_dst(int fd, struct sockaddr_storage *address) {
   } else if (!v4) {
     return -EAFNOSUPPORT;
   }
-  memset(address, 0, sizeof *address);
-  size = v4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-  if (getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, ORIGINAL_DST, address, &size) != 0) return -errno;
-  address->ss_family = v4 ? AF_INET : AF_INET6;
-  return 0;
+  return original_dst_of(fd, v4, address, sizeof *address);
 }

@@ -143,17 +143,17 @@ void relay_engine_totals(struct relay_engine *engine, struct relay_totals *total
 size_t relay_drain_completions(struct relay_engine *engine, struct relay_completion *batch, size_t capacity);
 
 /*
- * The door: the engine accepts client connections itself and reads the first bytes of each, so that one whose whole life is a CONNECT
- * never becomes a socket of the host's. It parses nothing: a first read that begins with `CONNECT ` and holds an empty line is handed up
- * as it is, everything else is handed over with its descriptor. What happens to the connection is said by the functions below, each of
+ * The door: the engine accepts client connections itself and reads the first bytes of each, so that one whose whole life is a tunnel
+ * never becomes a socket of the host's. It parses nothing: what looks like the first words its listener is for is handed up as it is,
+ * everything else is handed over with its descriptor. What happens to the connection is said by the functions below, each of
  * which takes up one event: between an event and its answer the engine leaves the connection alone.
  */
 enum relay_door_event_kind {
-  /* A first read that may be the head of a CONNECT, and what came with it. To be answered by reply, connect or take. */
+  /* A first read that its listener asks about. To be answered by reply, connect or take. */
   RELAY_DOOR_HEAD = 1,
   /* The connection is the caller's: `fd`, and what was read of it. */
   RELAY_DOOR_HANDED = 2,
-  /* The origin is connected and the client told so; bytes that came since. To be answered by carry, more, reply. `ended`: no more will come. */
+  /* The origin is connected, and the client told so where it is to be told; bytes that came since. To be answered by carry, more, reply. `ended`: no more will come. */
   RELAY_DOOR_OPENING = 3,
   /* No origin; `error` as in RELAY_ENDED_DIAL_FAILED. To be answered by reply. */
   RELAY_DOOR_DIAL_FAILED = 4,
@@ -166,7 +166,10 @@ enum relay_door_event_kind {
 struct relay_door_event {
   uint64_t id; /* 0 in RELAY_DOOR_HANDED of one that was never asked about */
   enum relay_door_event_kind kind;
+  uint32_t listener; /* as `relay_listen` numbered it */
   union relay_address peer;
+  union relay_address original; /* RELAY_READS_TLS: where it was going before it was redirected, unless there is an error */
+  int original_error;
   const void *bytes; /* the engine's, until `relay_door_event_done` */
   uint32_t byte_count;
   int fd;      /* of RELAY_DOOR_HANDED, else -1 */
@@ -184,9 +187,22 @@ struct relay_door_connect {
   uint32_t held_bytes; /* what an opening may have */
 };
 
-/* Takes a listening socket, and `established` (copied), which is what a client is told once its origin is connected. Once an engine. */
-int relay_listen(struct relay_engine *engine, int fd, const void *established, uint32_t count);
-/* Closes it, and the connections that have said nothing yet. */
+/* What a listener asks about. */
+enum relay_listener_kind {
+  /* A first read that begins with `CONNECT ` and holds an empty line. */
+  RELAY_READS_CONNECT = 0,
+  /* One whole TLS handshake record, in as many reads as it takes. */
+  RELAY_READS_TLS = 1,
+};
+
+#define RELAY_LISTENERS 4
+
+/*
+ * Takes a listening socket, and `established` (copied), which is what a client is told once its origin is connected (count 0: nothing).
+ * Returns its number, which comes with its events, or a negative errno: -ENOSPC past RELAY_LISTENERS, -ENOMEM, -ESHUTDOWN.
+ */
+int relay_listen(struct relay_engine *engine, int fd, enum relay_listener_kind kind, const void *established, uint32_t count);
+/* Closes them, and the connections that have said nothing yet. */
 void relay_stop_listening(struct relay_engine *engine);
 /* Clients' connections at once, those that are relayed among them. One above is accepted, closed and counted. */
 void relay_limit_clients(struct relay_engine *engine, uint32_t limit);

@@ -33,7 +33,7 @@ static void door_open(struct door_rig *rig) {
   rig_open(&rig->rig, NULL);
   int fd = listen_on_loopback(&rig->door, 64);
   rig->origin_listener = listen_on_loopback(&rig->origin, 64);
-  CHECK_EQUAL(relay_listen(rig->rig.engine, fd, ESTABLISHED, sizeof ESTABLISHED - 1), 0);
+  CHECK_EQUAL(relay_listen(rig->rig.engine, fd, RELAY_READS_CONNECT, ESTABLISHED, sizeof ESTABLISHED - 1), 0);
 }
 
 static void door_close(struct door_rig *rig) {
@@ -499,6 +499,105 @@ static void a_storm_of_clients_leaves_nothing_behind(void) {
   door_close(&rig);
 }
 
+/* A listener for redirected TLS beside the one for CONNECT; whoever arrives now arrives there. */
+static void tls_door_open(struct door_rig *rig) {
+  door_open(rig);
+  int fd = listen_on_loopback(&rig->door, 64);
+  CHECK_EQUAL(relay_listen(rig->rig.engine, fd, RELAY_READS_TLS, "", 0), 1);
+}
+
+#define RECORD "\x16\x03\x01\x01\x02" "hello"
+#define RECORD_REST 0x0102
+
+/* A record of the length that its header says, with text behind it. */
+static void fill_record(char *record, const char *behind) {
+  memcpy(record, RECORD, 10);
+  memset(record + 10, 'h', RECORD_REST - 5);
+  strcpy(record + 5 + RECORD_REST, behind);
+}
+
+static void a_whole_tls_record_is_asked_about_with_where_it_was_going(void) {
+  struct door_rig rig;
+  char record[300];
+  tls_door_open(&rig);
+  fill_record(record, "behind");
+  int client = arrive(&rig, NULL);
+  send_all(client, record, strlen(record));
+  struct told *told = next_event(&rig);
+  CHECK_EQUAL(told->event.kind, RELAY_DOOR_HEAD);
+  CHECK_EQUAL(told->event.listener, 1);
+  CHECK(strcmp(told->bytes, record) == 0);
+  /* Nothing redirected it: the kernel says so, or names the listener itself. */
+  if (told->event.original_error == 0) CHECK_EQUAL(told->event.original.v4.sin_port, rig.door.sin_port);
+  else CHECK(told->event.original_error < 0);
+  struct relay_door_connect all = {.judged = true, .opening_ms = 5000, .held_bytes = 65536};
+  CHECK_EQUAL(dial_origin(&rig, told->event.id, &all, false), 0);
+  int origin = accept_origin(&rig);
+  told = next_event(&rig);
+  CHECK_EQUAL(told->event.kind, RELAY_DOOR_OPENING);
+  char byte;
+  CHECK_EQUAL(recv(client, &byte, 1, MSG_DONTWAIT), -1); /* nobody says 200 to TLS */
+  CHECK_EQUAL(relay_door_carry(rig.rig.engine, told->event.id, 0, 0), 0);
+  expect_text(origin, record);
+  send_all(origin, "server hello", 12);
+  expect_text(client, "server hello");
+  close(origin);
+  expect_eof(client);
+  close(client);
+  CHECK_EQUAL(rig_wait(&rig.rig).ended_by, RELAY_ENDED_ORIGIN);
+  door_close(&rig);
+}
+
+static void a_tls_record_in_pieces_is_waited_for_and_told_of_once(void) {
+  struct door_rig rig;
+  char record[300];
+  tls_door_open(&rig);
+  fill_record(record, "");
+  int client = arrive(&rig, NULL);
+  size_t pieces[] = {1, 3, 2, 100, strlen(record) - 106};
+  for (size_t i = 0, at = 0; i < sizeof pieces / sizeof *pieces; at += pieces[i++]) {
+    send_all(client, record + at, pieces[i]);
+    sleep_ms(5);
+  }
+  struct told *told = next_event(&rig);
+  CHECK_EQUAL(told->event.kind, RELAY_DOOR_HEAD);
+  CHECK(strcmp(told->bytes, record) == 0);
+  CHECK_EQUAL(relay_door_reply(rig.rig.engine, told->event.id, "\x15\x03\x01", 3), 0);
+  expect_text(client, "\x15\x03\x01");
+  expect_eof(client);
+  close(client);
+  door_close(&rig);
+}
+
+static void what_is_no_tls_record_is_handed_over_as_is_one_that_stays_unfinished(void) {
+  struct door_rig rig;
+  tls_door_open(&rig);
+  const char *others[] = {HEAD, "GET / HTTP/1.1\r\n\r\n", "\x15\x03\x01\x01\x01", "\x16\x03\x01\x7f\xff too long", RECORD, "\x16"};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    int client = arrive(&rig, others[i]);
+    struct told *told = next_event(&rig);
+    CHECK_EQUAL(told->event.kind, RELAY_DOOR_HANDED);
+    CHECK_EQUAL(told->event.listener, 1);
+    CHECK(strcmp(told->bytes, others[i]) == 0);
+    close(told->event.fd);
+    close(client);
+  }
+  close(arrive(&rig, RECORD)); /* has left before it had said enough */
+  door_close(&rig);
+}
+
+static void there_are_so_many_listeners_and_no_more(void) {
+  struct door_rig rig;
+  struct sockaddr_in address;
+  tls_door_open(&rig);
+  CHECK_EQUAL(relay_listen(rig.rig.engine, listen_on_loopback(&address, 1), RELAY_READS_TLS, "", 0), 2);
+  CHECK_EQUAL(relay_listen(rig.rig.engine, listen_on_loopback(&address, 1), RELAY_READS_TLS, "", 0), 3);
+  int fd = listen_on_loopback(&address, 1);
+  CHECK_EQUAL(relay_listen(rig.rig.engine, fd, RELAY_READS_TLS, "", 0), -ENOSPC);
+  close(fd);
+  door_close(&rig);
+}
+
 const struct test_case door_cases[] = {
     {"a refused CONNECT has its answer and its end", a_refused_connect_has_its_answer_and_its_end},
     {"the opening reaches the origin once it is carried, and not before", the_opening_reaches_the_origin_once_it_is_carried_and_not_before},
@@ -519,6 +618,11 @@ const struct test_case door_cases[] = {
     {"undrained events are freed", undrained_events_are_freed},
     {"what comes to one list while the other is drained is not forgotten",
      what_comes_to_one_list_while_the_other_is_drained_is_not_forgotten},
+    {"a whole TLS record is asked about, with where it was going", a_whole_tls_record_is_asked_about_with_where_it_was_going},
+    {"a TLS record in pieces is waited for and told of once", a_tls_record_in_pieces_is_waited_for_and_told_of_once},
+    {"what is no TLS record is handed over, as is one that stays unfinished",
+     what_is_no_tls_record_is_handed_over_as_is_one_that_stays_unfinished},
+    {"there are so many listeners and no more", there_are_so_many_listeners_and_no_more},
     {"a storm of clients leaves nothing behind", a_storm_of_clients_leaves_nothing_behind},
     {NULL, NULL},
 };

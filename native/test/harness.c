@@ -129,7 +129,7 @@ void receive_all(int fd, void *bytes, size_t count) {
 }
 
 void expect_text(int fd, const char *text) {
-  char got[256] = {0};
+  char got[512] = {0};
   CHECK(strlen(text) < sizeof got);
   receive_all(fd, got, strlen(text));
   CHECK(strcmp(got, text) == 0);

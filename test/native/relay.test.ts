@@ -63,7 +63,7 @@ describe.skipIf(built.status !== 0)(title, () => {
   })
 
   it('is of the interface that the types describe', () => {
-    expect(addon.abi).toBe(2)
+    expect(addon.abi).toBe(3)
   })
 
   it('echoes small messages, and handing over sends neither end nor reset', async () => {

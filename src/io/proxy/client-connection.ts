@@ -96,8 +96,8 @@ export class ClientConnection {
   }
 
   /** One that has no socket of Node's: it is at the door, and mostly stays without one. */
-  static atDoor(listener: string, source: ProxiedPeer): ClientConnection {
-    return new ClientConnection(HANDED_OVER, listener, undefined, { source })
+  static atDoor(listener: string, told: ToldOfConnection & { readonly source: ProxiedPeer }): ClientConnection {
+    return new ClientConnection(HANDED_OVER, listener, undefined, told)
   }
 
   /** The relay has the socket: nobody gets at it through this record, and it need not be kept for as long as the tunnel is. */

@@ -11,24 +11,26 @@ import { asksForWebSocket, withoutUpgrade } from '../../core/wire/fields.ts'
 import type { RequestHead, WireProblem } from '../../core/wire/request-head.ts'
 import { listen } from '../listen.ts'
 import type { Door } from '../relay/door.ts'
-import { beforeReading } from '../telemetry/tallies.ts'
 import type { ListenerTls } from '../tls/listener-tls.ts'
 import { ClientConnection, type PendingRequest } from './client-connection.ts'
 import { answerWithFile, asksForFile } from './client-files.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
+import { connectAtDoor } from './connect-at-door.ts'
 import { KEEP_ALIVE_PROBE_MS } from './dial.ts'
 import { Exchange } from './exchange.ts'
 import type { Forwarder } from './forward.ts'
 import { type FrontOptions, type FrontParts, openFront } from './front.ts'
 import { HeldBytes } from './held-bytes.ts'
 import { Http2Inside } from './http2-inside.ts'
-import { type Allowed, headOf } from './judge.ts'
+import { headOf } from './judge.ts'
+import { ListenerDoor } from './listener-door.ts'
 import { wireProblemOf } from './parser-error.ts'
 import type { ClientPlaces } from './places.ts'
 import type { ProxyContext } from './proxy-context.ts'
-import { ProxyDoor } from './proxy-door.ts'
+import type { Redirected } from './redirected.ts'
 import { Http1Responder } from './responder.ts'
-import { openPlaced, openTunnel } from './tunnel.ts'
+import { transparentAtDoor } from './transparent-at-door.ts'
+import { ESTABLISHED, openTunnel } from './tunnel.ts'
 import { forwardWebSocket } from './websocket.ts'
 
 /** How often Node looks for heads that are overdue. */
@@ -59,9 +61,10 @@ export class ProxyListener {
   readonly #front: FrontParts | undefined
   #onConnection: (() => void) | undefined
   #accepted = 0
-  /** Where connections come in that Node does not accept; absent where every one has to go through a front or TLS. */
+  /** Where connections come in that Node does not accept; absent where every one has to be Node's. */
   readonly #door: Door | undefined
-  #opened: ProxyDoor | undefined
+  #opened: ListenerDoor | undefined
+  #redirected: Redirected | undefined
   #clientCa: string | undefined
   /** Node's way to take a connection through its TLS handshake; absent where the listener speaks no TLS. */
   readonly #shakeHands: ((this: Server, socket: Socket) => void) | undefined
@@ -94,7 +97,8 @@ export class ProxyListener {
     this.#parser = takenFrom(this.#server, tls === undefined ? 'connection' : 'secureConnection')
     this.#shakeHands = tls === undefined ? undefined : takenFrom(this.#server, 'connection')
     this.#front = this.#frontOf(options)
-    this.#door = this.#front === undefined && tls === undefined ? context.relay.door : undefined
+    this.#door = opensAtDoor(options) ? context.relay.door : undefined
+    this.#redirected = options.transparent?.redirected
     this.#listen()
     this.#places = options.places
     this.#places.share({ leave: (places) => this.#leave(places) })
@@ -170,30 +174,36 @@ export class ProxyListener {
   }
 
   async #openDoor(door: Door, address: ListenAddress): Promise<ListenAddress> {
-    const { limitHits } = this.#context.telemetry.metrics
-    this.#places.shareDoor(door, (dropped) => limitHits.inc({ limit: 'connections' }, dropped))
-    const opened = new ProxyDoor({
-      listener: this.name,
+    const redirected = this.#redirected
+    let port = address.port
+    const begin = (kind: RequestKind) => (connection: ClientConnection) => {
+      this.#onConnection?.()
+      return this.#exchange(connection, kind)
+    }
+    const { name: listener } = this
+    const serveInside = this.#serveInside
+    const connect = { listener, exchange: begin('connect'), serveInside }
+    const transparent = { listener, exchange: begin('transparent'), serveInside }
+    const opened = new ListenerDoor({
       context: this.#context,
       door,
-      exchange: (connection) => this.#exchangeAtDoor(connection),
+      asks: redirected === undefined ? { reads: 'connect', established: ESTABLISHED } : { reads: 'tls', established: '' },
+      tunnel: (arrival, parts) =>
+        redirected === undefined
+          ? connectAtDoor(arrival, parts, connect)
+          : transparentAtDoor(arrival, parts, { ...transparent, redirected, port }),
       onStranger: (socket) => this.#server.emit('connection', socket),
-      onHanded: (exchange, ruling, early) => this.#onHanded(exchange, ruling, early),
+      onHanded: (exchange, early, carryOn) => this.#onHanded(exchange, early, carryOn),
     })
     const bound = await opened.open(address)
+    port = bound.port
     this.#opened = opened
     // Node's server listens nowhere, and looks for overdue heads only once it has been told that it does.
     this.#server.emit('listening')
-    beforeReading(limitHits, () => this.#places.tell())
     return bound
   }
 
-  #exchangeAtDoor(connection: ClientConnection): Exchange {
-    this.#onConnection?.()
-    return this.#exchange(connection, 'connect')
-  }
-
-  #onHanded(exchange: Exchange, ruling: Allowed, early: Buffer): void {
+  #onHanded(exchange: Exchange, early: Buffer, carryOn: (held: HeldBytes) => Promise<void>): void {
     const { connection } = exchange
     connection.closing = true
     this.#occupy(connection.socket)
@@ -201,7 +211,7 @@ export class ProxyListener {
     const held = new HeldBytes(connection.socket, early, exchange.generation.config.limits.heldBytes, () =>
       this.#context.telemetry.hit('held_bytes'),
     )
-    this.#carry(exchange, openPlaced(this.#context, exchange, ruling, held, this.#serveInside))
+    this.#carry(exchange, carryOn(held))
   }
 
   /** Accepts no more connections, and closes those that wait for a request. */
@@ -469,6 +479,11 @@ export class ProxyListener {
     else if (pending === 0) endAndLinger(socket, '')
     else socket.destroy()
   }
+}
+
+/** Where Node need not see a connection before it is known what it is for. */
+function opensAtDoor({ tls, proxyProtocol, transparent }: ListenerOptions): boolean {
+  return tls === undefined && proxyProtocol === undefined && transparent?.expects !== 'http'
 }
 
 function destroyThis(this: Socket): void {

@@ -1,7 +1,10 @@
 import { type ClientAddresses, type ClientListenerName, clientListeners, type Listener } from '../../core/config/listen.ts'
 import type { Config, Limits } from '../../core/config.ts'
 import type { ListenAddress } from '../../core/listen-address.ts'
+import type { Door } from '../relay/door.ts'
 import type { ReadOriginal } from '../relay/original-destination.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { beforeReading } from '../telemetry/tallies.ts'
 import type { ListenerTls } from '../tls/listener-tls.ts'
 import type { Forwarder } from './forward.ts'
 import { ProxyListener } from './listener.ts'
@@ -25,6 +28,8 @@ export class ClientListeners {
   /** @param readOriginal needed where a transparent listener is configured */
   constructor({ listen }: Config, context: ProxyContext, forwarder: Forwarder, limits: Limits, readOriginal: () => ReadOriginal) {
     this.#places = new ClientPlaces(limits.connections)
+    const { door } = context.relay
+    if (door !== undefined) shareDoor(this.#places, door, context.telemetry.metrics.limitHits)
     const own = new OwnAddresses()
     const make = (name: ClientListenerName, { proxyProtocol }: Listener): ProxyListener => {
       const transparent =
@@ -81,4 +86,9 @@ export class ClientListeners {
   destroy(): void {
     for (const listener of this.#listeners.values()) listener.destroy()
   }
+}
+
+function shareDoor(places: ClientPlaces, door: Door, limitHits: Metrics['limitHits']): void {
+  places.shareDoor(door, (dropped) => limitHits.inc({ limit: 'connections' }, dropped))
+  beforeReading(limitHits, () => places.tell())
 }

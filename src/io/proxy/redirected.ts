@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { type IpAddress, parseIp, unmapped } from '../../core/names/ip.ts'
 import type { OriginalDestination } from '../../core/policy/transparent-target.ts'
+import { ok, type Result } from '../../core/result.ts'
 import type { ReadOriginal } from '../relay/original-destination.ts'
 import type { Refusal } from './exchange.ts'
 
@@ -21,15 +22,26 @@ export class Redirected {
    */
   of(socket: Socket): Redirection {
     const found = this.#read(socket)
+    if (!found.ok) return this.from(found, socket.localPort)
+    const address = parseIp(found.value.address)
+    if (address === undefined) return { obstacle: unknown('the original destination is not an address') }
+    return this.from(ok({ address: unmapped(address), port: found.value.port }), socket.localPort)
+  }
+
+  /**
+   * The same of what the kernel has told already.
+   *
+   * @param found where it was going, or the system's name of what went wrong
+   * @param port what the listener listens on
+   */
+  from(found: Result<OriginalDestination, string>, port: number | undefined): Redirection {
     if (!found.ok) {
       if (found.error === 'ENOENT') return { obstacle: { reason: 'loop_detected', detail: NOT_REDIRECTED } }
       return { obstacle: unknown(`the kernel does not tell the original destination (${found.error})`) }
     }
-    const address = parseIp(found.value.address)
-    if (address === undefined) return { obstacle: unknown('the original destination is not an address') }
-    const original = { address: unmapped(address), port: found.value.port }
+    const original = found.value
     if (!this.#isOwnAddress(original.address)) return { original }
-    const isListener = original.port === socket.localPort
+    const isListener = original.port === port
     const detail = isListener ? NOT_REDIRECTED : `${original.address.text} is this gateway`
     return { original, obstacle: { reason: 'loop_detected', detail } }
   }

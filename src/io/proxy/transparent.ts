@@ -1,11 +1,10 @@
 import type { Socket } from 'node:net'
 import type { RequestKind } from '../../core/audit-event.ts'
 import { addressHost } from '../../core/names/authority.ts'
-import type { Hostname } from '../../core/names/hostname.ts'
 import { decide } from '../../core/policy/decide.ts'
-import { type Denial, letsThrough } from '../../core/policy/enforce.ts'
+import type { Denial } from '../../core/policy/enforce.ts'
 import { isFailure } from '../../core/policy/reasons.ts'
-import { nameOfHello, type OriginalDestination } from '../../core/policy/transparent-target.ts'
+import type { OriginalDestination } from '../../core/policy/transparent-target.ts'
 import { err } from '../../core/result.ts'
 import { ACCESS_DENIED_ALERT, type ClientHello, INTERNAL_ERROR_ALERT } from '../../core/wire/client-hello.ts'
 import type { Opening } from '../../core/wire/tls-opening.ts'
@@ -16,6 +15,7 @@ import { awaitKind } from './first-bytes.ts'
 import { HeldBytes } from './held-bytes.ts'
 import { identify, policyOf } from './identify.ts'
 import { type Allowed, admit, ruleTransparent } from './judge.ts'
+import { judgeRedirectedHello, NOT_HTTP, openingOf } from './judge-redirected.ts'
 import { JudgedOpening, type OpeningVerdict, TlsOpening } from './opening.ts'
 import type { ProxyContext } from './proxy-context.ts'
 import { carryTunnel, type ServeHttp, type TunnelFront } from './tunnel.ts'
@@ -113,19 +113,9 @@ export class TransparentConnection {
     const exchange = this.#begin(original)
     exchange.serverName = hello.serverNames[0]
     if (await this.#isBarred(exchange, 'tls')) return
-    const { policy, ech } = exchange
-    const named = nameOfHello(hello, ech)
-    let denial = named.kind === 'refused' ? named.denial : undefined
-    if (denial !== undefined && !letsThrough(denial.reason, policy.mode)) return this.#refuse(denial, 'tls')
-    const name = named.kind === 'named' ? named.name : undefined
-    const ruling = await ruleTransparent(exchange, name, original)
-    if (named.kind === 'named' && name === undefined) noteUnnamed(exchange)
-    if (!ruling.ok) return this.#refuse(name === undefined ? unnamed(ruling.error) : ruling.error, 'tls')
-    const { protocol, inspect } = ruling.value
-    if (protocol === 'http') return this.#refuse(NOT_HTTP, 'tls')
-    if (inspect) denial ??= uninspectable(exchange, name)
-    const opening = protocol === 'any' ? undefined : new JudgedOpening({ kind: 'hello', hello, ...(denial && { denial }) })
-    await this.#carry(exchange, ruling.value, 'tls', opening)
+    const allowed = await judgeRedirectedHello(exchange, hello, original)
+    if (!allowed.ok) return this.#refuse(allowed.error, 'tls')
+    await this.#carry(exchange, allowed.value.ruling, 'tls', openingOf(allowed.value, hello))
   }
 
   /** What is neither TLS nor HTTP where those are expected: nothing names a host, so only an address entry can allow it. */
@@ -156,11 +146,7 @@ export class TransparentConnection {
     const place = context.admission.takeTunnel(exchange.countedAs)
     const full = place instanceof Promise ? await place : place
     if (full !== undefined) return this.#refuse(full, spoken)
-    const front: TunnelFront = {
-      established: () => {},
-      refuse: (refusal) => answerRefusal(exchange, refusal, spoken),
-    }
-    await carryTunnel(context, exchange, { ruling, held: this.#held, front, opening, serveHttp: serveInside })
+    await carryRedirected(context, exchange, { ruling, held: this.#held, spoken, opening, serveInside })
   }
 
   /** Every request is judged on its own from here on. */
@@ -217,29 +203,32 @@ export class TransparentConnection {
 
 const NOTHING = Buffer.alloc(0)
 
-const NOT_HTTP: Refusal = { reason: 'malformed_request', detail: 'only plain HTTP is carried there' }
-
 const SILENT = {
   reason: 'not_tls',
   detail: 'the client sent nothing: where the server speaks first, only an address entry with `protocol: any` can allow it',
 } as const satisfies Refusal
 
-const UNNAMED = 'the ClientHello names no server, and no entry allows the address'
-
-/** What no entry allows is refused for the name that is missing: with it, one might. */
-function unnamed(refusal: Refusal): Refusal {
-  return refusal.reason === 'host_not_listed' ? { reason: 'sni_missing', detail: UNNAMED } : refusal
+/** A redirected connection that is allowed, as far as that can be told before its origin is connected. */
+export interface RedirectedStart {
+  readonly ruling: Allowed
+  readonly held: HeldBytes
+  readonly spoken: Spoken
+  /** Absent where nothing inside is judged. */
+  readonly opening: JudgedOpening | undefined
+  readonly serveInside: ServeHttp
 }
 
-function noteUnnamed(exchange: Exchange): void {
-  if (exchange.wouldDeny?.reason === 'host_not_listed') exchange.wouldDeny = { reason: 'sni_missing', detail: UNNAMED }
-}
-
-/** The certificate would be for the address and the requests for the name. */
-function uninspectable({ target, entry }: Exchange, name: Hostname | undefined): Denial | undefined {
-  if (target?.host.kind !== 'address' || name === undefined) return undefined
-  const detail = `the entry is for the address, and the client names ${name}`
-  return { reason: 'inspection_unavailable', detail, ...(entry && { entry }) }
+/** The rest of its life, of a tunnel that has its place. */
+export async function carryRedirected(
+  context: ProxyContext,
+  exchange: Exchange,
+  { ruling, held, spoken, opening, serveInside }: RedirectedStart,
+): Promise<void> {
+  const front: TunnelFront = {
+    established: () => {},
+    refuse: (refusal) => answerRefusal(exchange, refusal, spoken),
+  }
+  await carryTunnel(context, exchange, { ruling, held, front, opening, serveHttp: serveInside })
 }
 
 /** Records a refusal and tells it as far as the client can read it. */
@@ -247,6 +236,9 @@ function answerRefusal(exchange: Exchange, refusal: Refusal, spoken: Spoken): vo
   const { socket } = exchange.connection
   const answer = exchange.refuse(refusal)
   if (spoken === 'http') return answerAndClose(socket, answer)
-  const alert = isFailure(refusal.reason) ? INTERNAL_ERROR_ALERT : ACCESS_DENIED_ALERT
-  endAndLinger(socket, spoken === 'tls' ? alert : '')
+  endAndLinger(socket, spoken === 'tls' ? alertFor(refusal) : '')
+}
+
+export function alertFor({ reason }: Refusal): Uint8Array {
+  return isFailure(reason) ? INTERNAL_ERROR_ALERT : ACCESS_DENIED_ALERT
 }

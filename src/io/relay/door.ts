@@ -1,13 +1,12 @@
+import { getSystemErrorName } from 'node:util'
 import type { Relay as NativeRelay } from '../../../native/index.d.ts'
 import type { RelayHandle } from './relay.ts'
 
-/** Numbers in one record, and where they are; see `DoorRecords` in `native/index.d.ts`. */
+/** Numbers in one record, and where they are; see `DoorRecords` in `native/index.d.ts`. An address is its family, four words and a port. */
 const RECORD = {
   id: 0,
   kind: 1,
-  family: 2,
-  words: 3,
-  port: 7,
+  clientFamily: 2,
   fd: 8,
   errno: 9,
   address: 10,
@@ -15,7 +14,10 @@ const RECORD = {
   ended: 12,
   offset: 13,
   length: 14,
-  size: 15,
+  listener: 15,
+  originalFamily: 16,
+  originalErrno: 22,
+  size: 23,
 } as const
 
 const KIND = { head: 1, handed: 2, opening: 3, dialFailed: 4, gone: 5, openingTimeout: 6 } as const
@@ -27,8 +29,8 @@ export interface DoorDial {
   readonly seconds: number
 }
 
-/** Where a connection comes from. */
-export interface DoorPeer {
+/** An end of a connection. */
+export interface DoorAddress {
   readonly family: 4 | 6
   /** 32 bits each, unsigned, most significant first; of IPv4 the first alone. */
   readonly words: readonly [number, number, number, number]
@@ -40,8 +42,12 @@ export interface DoorPeer {
  * through the `Door`; `handed` and `gone` are the last that is heard of an id.
  */
 export interface DoorKeeper {
-  /** A first read that begins as a CONNECT does and holds an empty line. */
-  head(id: number, peer: DoorPeer, first: Buffer): void
+  /**
+   * A first read of what its listener asks about.
+   *
+   * @param original where a redirected connection was going, or the system's name of why that is not known; of a listener for TLS
+   */
+  head(id: number, client: DoorAddress, original: DoorAddress | string, first: Buffer): void
   /** The connection is the keeper's from here on, with what was read of it. The id is 0 where nobody was asked. */
   handed(id: number, fd: number, first: Buffer): void
   /** The client was told that its origin is connected, and has sent this since; `ended`: it has no more to say. */
@@ -65,14 +71,25 @@ export interface DoorConnect {
   readonly heldBytes: number
 }
 
+/** What a listening socket is for. */
+export interface DoorListener {
+  /**
+   * `connect`: a first read that begins as a CONNECT does and holds an empty line is asked about. `tls`: one whole TLS handshake record,
+   * on a connection that was redirected.
+   */
+  readonly reads: 'connect' | 'tls'
+  /** What a client is told once its origin is connected. */
+  readonly established: string
+}
+
 /**
  * Client connections that Node does not accept: the relay's thread does, reads the first bytes of each and asks. One that is a CONNECT
- * from its first byte to its last never becomes a socket of Node's, which is most of what a short one costs.
+ * from its first byte to its last, or redirected TLS, never becomes a socket of Node's, which is most of what a short one costs.
  */
 export class Door {
   readonly #native: NativeRelay
-  #keeper: DoorKeeper | undefined
-
+  /** By the number of their listener. */
+  readonly #keepers = new Map<number, DoorKeeper>()
   readonly #adopt: (id: number) => RelayHandle
 
   /** @param adopt knows a tunnel from here on that the native side has begun to relay */
@@ -82,17 +99,17 @@ export class Door {
   }
 
   /**
-   * Accepts from a listening socket, which stays the caller's to close.
+   * Accepts from a listening socket, which stays the caller's to close. There may be four.
    *
-   * @param established what a client is told once its origin is connected
-   * @returns 0, or a negative errno
+   * @returns a negative errno where it does not
    */
-  open(fd: number, established: string, keeper: DoorKeeper): number {
-    this.#keeper = keeper
-    return this.#native.listen(fd, established)
+  open(fd: number, { reads, established }: DoorListener, keeper: DoorKeeper): number {
+    const number = this.#native.listen(fd, reads === 'tls', established)
+    if (number >= 0) this.#keepers.set(number, keeper)
+    return number
   }
 
-  /** Accepts no more, and closes connections that have said nothing yet. */
+  /** Accepts no more from any, and closes connections that have said nothing yet. */
   close(): void {
     this.#native.stopListening()
   }
@@ -141,15 +158,15 @@ export class Door {
   }
 
   #dispatch(records: Float64Array, at: number, all: Uint8Array): void {
-    const keeper = this.#keeper
-    if (keeper === undefined) return
     const number = (field: number) => records[at + field] ?? 0
+    const keeper = this.#keepers.get(number(RECORD.listener))
+    if (keeper === undefined) return
     const id = number(RECORD.id)
     const bytes = Buffer.from(all.buffer, all.byteOffset + number(RECORD.offset), number(RECORD.length))
     const dial = { address: number(RECORD.address), seconds: number(RECORD.dialUs) / 1e6 }
     switch (number(RECORD.kind)) {
       case KIND.head:
-        return keeper.head(id, peerOf(records, at), bytes)
+        return keeper.head(id, addressAt(records, at + RECORD.clientFamily), originalOf(records, at), bytes)
       case KIND.handed:
         return keeper.handed(id, number(RECORD.fd), bytes)
       case KIND.opening:
@@ -164,8 +181,12 @@ export class Door {
   }
 }
 
-function peerOf(records: Float64Array, at: number): DoorPeer {
-  const word = (index: number) => records[at + RECORD.words + index] ?? 0
-  const family = records[at + RECORD.family] === 6 ? 6 : 4
-  return { family, words: [word(0), word(1), word(2), word(3)], port: records[at + RECORD.port] ?? 0 }
+function addressAt(records: Float64Array, at: number): DoorAddress {
+  const word = (index: number) => records[at + 1 + index] ?? 0
+  return { family: records[at] === 6 ? 6 : 4, words: [word(0), word(1), word(2), word(3)], port: records[at + 5] ?? 0 }
+}
+
+function originalOf(records: Float64Array, at: number): DoorAddress | string {
+  const errno = records[at + RECORD.originalErrno] ?? 0
+  return errno === 0 ? addressAt(records, at + RECORD.originalFamily) : getSystemErrorName(errno)
 }

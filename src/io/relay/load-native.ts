@@ -8,7 +8,7 @@ import { err, ok, type Result } from '../../core/result.ts'
 const FILE = fileURLToPath(new URL('../../../native/build/relay.node', import.meta.url))
 
 /** What this program was written for; see `abi` in `native/index.d.ts`. */
-const ABI = 2
+const ABI = 3
 
 /** Loads the kernel relay that was built at install, or says why it cannot be had. */
 export function loadNative(file: string = FILE): Result<RelayAddon, string> {

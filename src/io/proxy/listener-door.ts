@@ -2,42 +2,46 @@ import cluster from 'node:cluster'
 import { closeSync } from 'node:fs'
 import { createServer, Socket } from 'node:net'
 import type { ListenAddress } from '../../core/listen-address.ts'
-import { type IpAddress, ipv4FromValue, ipv6FromWords } from '../../core/names/ip.ts'
-import { readPlainConnect } from '../../core/wire/connect-head.ts'
+import { type IpAddress, ipv4FromValue, ipv6FromWords, unmapped } from '../../core/names/ip.ts'
+import type { OriginalDestination } from '../../core/policy/transparent-target.ts'
+import { err, ok, type Result } from '../../core/result.ts'
+import type { ProxiedPeer } from '../../core/wire/proxy-header.ts'
 import { listen } from '../listen.ts'
 import { LRUCache } from '../lru.ts'
-import type { Door, DoorDial, DoorKeeper, DoorPeer } from '../relay/door.ts'
-import { ClientConnection } from './client-connection.ts'
-import { DoorTunnel } from './door-tunnel.ts'
-import type { Exchange } from './exchange.ts'
-import type { Allowed } from './judge.ts'
-import type { ProxyContext } from './proxy-context.ts'
-import { ESTABLISHED } from './tunnel.ts'
+import type { Door, DoorAddress, DoorDial, DoorKeeper, DoorListener } from '../relay/door.ts'
+import type { DoorTunnel, DoorTunnelParts } from './door-tunnel.ts'
 
-export interface ProxyDoorOptions {
-  /** Key of the listener in `listen`. */
-  readonly listener: string
-  readonly context: ProxyContext
-  readonly door: Door
-  readonly exchange: (connection: ClientConnection) => Exchange
-  /** For a connection that is no plain CONNECT, unread. */
-  readonly onStranger: (socket: Socket) => void
-  /** For a CONNECT that was allowed and has to be looked into, with what came behind its head. */
-  readonly onHanded: (exchange: Exchange, ruling: Allowed, early: Buffer) => void
+/** A connection at the door whose first read is there. */
+export interface Arrival {
+  readonly client: ProxiedPeer
+  /** Where it was going before it was redirected, or the system's name of why that is not known; of a listener for TLS. */
+  readonly original: Result<OriginalDestination, string>
+  readonly first: Buffer
 }
 
-/** Clients whose address is kept as it was read. */
-const REMEMBERED_CLIENTS = 10_000
+export interface ListenerDoorOptions extends Pick<DoorTunnelParts, 'context' | 'onHanded'> {
+  readonly door: Door
+  readonly asks: DoorListener
+  /** The life that it has at the door; nothing where it is to be Node's, as if it had never been here. */
+  readonly tunnel: (arrival: Arrival, parts: DoorTunnelParts) => DoorTunnel | undefined
+  /** For a connection that is Node's, unread. */
+  readonly onStranger: (socket: Socket) => void
+}
 
-/** The door of a listener: every CONNECT that stays there has its `DoorTunnel`. */
-export class ProxyDoor implements DoorKeeper {
-  readonly #options: ProxyDoorOptions
+const NOT_ASKED = err('ENOENT')
+
+/** Addresses that are kept as they were read. */
+const REMEMBERED_ADDRESSES = 10_000
+
+/** The door of a listener: every connection that stays there has its `DoorTunnel`. */
+export class ListenerDoor implements DoorKeeper {
+  readonly #options: ListenerDoorOptions
   readonly #tunnels = new Map<number, DoorTunnel>()
-  readonly #addresses = new LRUCache<number, IpAddress>({ max: REMEMBERED_CLIENTS })
+  readonly #addresses = new LRUCache<number, IpAddress>({ max: REMEMBERED_ADDRESSES })
   /** What the listening socket was bound with. */
   readonly #server = createServer()
 
-  constructor(options: ProxyDoorOptions) {
+  constructor(options: ListenerDoorOptions) {
     this.#options = options
   }
 
@@ -47,7 +51,7 @@ export class ProxyDoor implements DoorKeeper {
     const bound = await listen(server, address)
     // Node's types leave the handle out. Since it listens the event loop has not turned: Node has accepted nothing.
     const { _handle: handle } = server as typeof server & { readonly _handle?: { readonly fd?: number } }
-    const failed = this.#options.door.open(handle?.fd ?? -1, ESTABLISHED, this)
+    const failed = this.#options.door.open(handle?.fd ?? -1, this.#options.asks, this)
     // In a worker the primary keeps the socket for as long as the worker has not closed it, or for one that takes its place: there the
     // handle alone goes, past what Node's cluster module put over its `close`.
     if (cluster.isWorker) Object.getPrototypeOf(handle).close.call(handle)
@@ -57,14 +61,18 @@ export class ProxyDoor implements DoorKeeper {
   }
 
   /** To write an address as text costs more than to look it up. */
-  #addressOf({ family, words }: DoorPeer): IpAddress {
-    if (family === 6) return ipv6FromWords(words)
+  #addressOf({ family, words }: DoorAddress): IpAddress {
+    if (family === 6) return unmapped(ipv6FromWords(words))
     let address = this.#addresses.get(words[0])
     if (address === undefined) {
       address = ipv4FromValue(words[0])
       this.#addresses.set(words[0], address)
     }
     return address
+  }
+
+  #endOf(address: DoorAddress): { readonly address: IpAddress; readonly port: number } {
+    return { address: this.#addressOf(address), port: address.port }
   }
 
   /** Accepts no more. */
@@ -74,36 +82,24 @@ export class ProxyDoor implements DoorKeeper {
     if (cluster.isWorker) this.#server.close()
   }
 
-  head(id: number, peer: DoorPeer, first: Buffer): void {
-    const { listener, context, door, exchange: begin, onHanded } = this.#options
-    const { targetBytes, headBytes } = context.generation().config.limits
-    const plain = readPlainConnect(first.toString('latin1'))
-    // What the parser would not read to its end is for it to refuse.
-    if (plain === undefined || plain.length > targetBytes + headBytes) return door.take(id)
-    const exchange = begin(ClientConnection.atDoor(listener, { address: this.#addressOf(peer), port: peer.port }))
-    const tunnel = new DoorTunnel({
-      context,
-      door,
-      exchange,
-      id,
-      plain,
-      early: first.subarray(plain.length),
-      onLeft: () => this.#tunnels.delete(id),
-      onHanded: (ruling, fd, all) => {
-        const socket = socketOf(fd)
-        if (socket === undefined) throw new Error('a descriptor that is no socket')
-        exchange.connection.socket = socket
-        onHanded(exchange, ruling, all.subarray(plain.length))
-      },
-    })
+  head(id: number, client: DoorAddress, original: DoorAddress | string, first: Buffer): void {
+    const { context, door, asks, onHanded } = this.#options
+    const arrival: Arrival = {
+      client: this.#endOf(client),
+      original: asks.reads === 'connect' ? NOT_ASKED : typeof original === 'string' ? err(original) : ok(this.#endOf(original)),
+      first,
+    }
+    const onLeft = () => this.#tunnels.delete(id)
+    const tunnel = this.#options.tunnel(arrival, { context, door, id, first, onLeft, onHanded })
+    if (tunnel === undefined) return door.take(id)
     this.#tunnels.set(id, tunnel)
     tunnel.begin()
   }
 
   handed(id: number, fd: number, first: Buffer): void {
-    const tunnel = this.#tunnels.get(id)
-    if (tunnel !== undefined) return tunnel.handed(fd, first)
     const socket = socketOf(fd)
+    const tunnel = this.#tunnels.get(id)
+    if (tunnel !== undefined) return tunnel.handed(socket)
     if (socket === undefined) return
     if (first.length > 0) socket.unshift(first)
     this.#options.onStranger(socket)
