@@ -88,17 +88,11 @@ const SAID_NOTHING: Said = {
 
 function readBody(body: TlsVector): Result<Said, string> {
   const version = body.uint16()
-  const random = body.bytes(RANDOM_BYTES)
+  const hasRandom = body.skip(RANDOM_BYTES)
   const sessionId = body.vector8()
   const cipherSuites = body.vector16()
   const compression = body.vector8()
-  if (
-    version === undefined ||
-    random === undefined ||
-    sessionId === undefined ||
-    cipherSuites === undefined ||
-    compression === undefined
-  )
+  if (version === undefined || !hasRandom || sessionId === undefined || cipherSuites === undefined || compression === undefined)
     return err('the ClientHello ends before its extensions')
   if (version >> 8 !== TLS_MAJOR) return err('the ClientHello is not for TLS')
   if (sessionId.left > SESSION_ID_BYTES_MAX) return err(`the session id is longer than ${SESSION_ID_BYTES_MAX} bytes`)
@@ -113,8 +107,10 @@ function readBody(body: TlsVector): Result<Said, string> {
   return readExtensions(extensions)
 }
 
+type Draft = { -readonly [K in keyof Said]: Said[K] }
+
 function readExtensions(extensions: TlsVector): Result<Said, string> {
-  let said = SAID_NOTHING
+  const said: Draft = { ...SAID_NOTHING }
   const seen = new Set<number>()
   while (extensions.left > 0) {
     const type = extensions.uint16()
@@ -123,27 +119,29 @@ function readExtensions(extensions: TlsVector): Result<Said, string> {
     // RFC 8446 section 4.2. Of two server names one implementation would take the first and another the last.
     if (seen.has(type)) return err('an extension occurs twice')
     seen.add(type)
-    const learnt = readExtension(type, content)
-    if (!learnt.ok) return learnt
-    if (learnt.value !== undefined) said = { ...said, ...learnt.value }
+    const fault = readExtension(type, content, said)
+    if (fault !== undefined) return err(fault)
   }
   return ok(said)
 }
 
-function readExtension(type: number, content: TlsVector): Result<Partial<Said> | undefined, string> {
+/** Notes what an extension says; gives what is wrong with it, if anything. */
+function readExtension(type: number, content: TlsVector, said: Draft): string | undefined {
   switch (type) {
     case SERVER_NAME:
-      return readServerNames(content)
+      return readServerNames(content, said)
     case ALPN:
-      return readProtocols(content)
+      return readProtocols(content, said)
     case SUPPORTED_VERSIONS:
-      return readVersions(content)
+      return readVersions(content, said)
     case ENCRYPTED_CLIENT_HELLO:
-      return ok({ ech: true })
+      said.ech = true
+      return undefined
     case EARLY_DATA:
-      return ok({ earlyData: true })
+      said.earlyData = true
+      return undefined
     default:
-      return ok(undefined)
+      return undefined
   }
 }
 
@@ -151,47 +149,51 @@ function readExtension(type: number, content: TlsVector): Result<Partial<Said> |
  * RFC 6066 section 3. Later name types were promised a two-byte length (RFC 6066, end of section 3), which makes a list with them
  * readable to its end; one that does not keep the promise is malformed like any other list that does not add up.
  */
-function readServerNames(content: TlsVector): Result<Partial<Said>, string> {
+function readServerNames(content: TlsVector, said: Draft): string | undefined {
   const list = content.vector16()
-  if (list === undefined) return err('the server names run past their extension')
-  if (content.left > 0) return err('something follows the server names in their extension')
-  if (list.left === 0) return err('the list of server names is empty')
+  if (list === undefined) return 'the server names run past their extension'
+  if (content.left > 0) return 'something follows the server names in their extension'
+  if (list.left === 0) return 'the list of server names is empty'
   const serverNames: string[] = []
   let hasOtherNameTypes = false
   while (list.left > 0) {
     const nameType = list.uint8()
     const name = list.vector16()
-    if (nameType === undefined || name === undefined) return err('a server name runs past its list')
+    if (nameType === undefined || name === undefined) return 'a server name runs past its list'
     if (nameType !== HOST_NAME) hasOtherNameTypes = true
-    else if (name.left === 0) return err('a server name is empty')
+    else if (name.left === 0) return 'a server name is empty'
     else serverNames.push(name.text())
   }
-  return ok({ serverNames, hasOtherNameTypes })
+  said.serverNames = serverNames
+  said.hasOtherNameTypes = hasOtherNameTypes
+  return undefined
 }
 
 /** RFC 7301 section 3.1: a list of at least one name, none of them empty. */
-function readProtocols(content: TlsVector): Result<Partial<Said>, string> {
+function readProtocols(content: TlsVector, said: Draft): string | undefined {
   const list = content.vector16()
-  if (list === undefined) return err('the ALPN names run past their extension')
-  if (content.left > 0) return err('something follows the ALPN names in their extension')
-  if (list.left === 0) return err('the list of ALPN names is empty')
+  if (list === undefined) return 'the ALPN names run past their extension'
+  if (content.left > 0) return 'something follows the ALPN names in their extension'
+  if (list.left === 0) return 'the list of ALPN names is empty'
   const alpn: string[] = []
   while (list.left > 0) {
     const name = list.vector8()
-    if (name === undefined) return err('an ALPN name runs past its list')
-    if (name.left === 0) return err('an ALPN name is empty')
+    if (name === undefined) return 'an ALPN name runs past its list'
+    if (name.left === 0) return 'an ALPN name is empty'
     alpn.push(name.text())
   }
-  return ok({ alpn })
+  said.alpn = alpn
+  return undefined
 }
 
 /** RFC 8446 section 4.2.1: `ProtocolVersion versions<2..254>`. */
-function readVersions(content: TlsVector): Result<Partial<Said>, string> {
+function readVersions(content: TlsVector, said: Draft): string | undefined {
   const list = content.vector8()
-  if (list === undefined) return err('the supported versions run past their extension')
-  if (content.left > 0) return err('something follows the supported versions in their extension')
-  if (list.left === 0 || list.left % 2 !== 0) return err('the supported versions are not a list of pairs of bytes')
+  if (list === undefined) return 'the supported versions run past their extension'
+  if (content.left > 0) return 'something follows the supported versions in their extension'
+  if (list.left === 0 || list.left % 2 !== 0) return 'the supported versions are not a list of pairs of bytes'
   const supportedVersions: number[] = []
   for (let version = list.uint16(); version !== undefined; version = list.uint16()) supportedVersions.push(version)
-  return ok({ supportedVersions })
+  said.supportedVersions = supportedVersions
+  return undefined
 }

@@ -39,7 +39,7 @@ export interface Unreadable {
 
 export interface HelloMessage {
   readonly kind: 'message'
-  /** Without the handshake header. */
+  /** Without the handshake header; may be a view of the last piece. */
   readonly body: Uint8Array
   /** Bytes of input up to the end of the record that ends the message. */
   readonly length: number
@@ -62,20 +62,22 @@ export class HelloAssembly {
   #headerBytes = 0
   /** Bytes of the current record's fragment that have not arrived. */
   #fragmentLeft = 0
-  #message = new Uint8Array(0)
+  #message: Uint8Array = new Uint8Array(0)
   #held = 0
+  /** The message is a view of the piece that is being taken. */
+  #isBorrowed = false
 
   push(chunk: Uint8Array): Assembled {
     let at = 0
     while (at < chunk.length) {
-      const end = this.#headerBytes < RECORD_HEADER_BYTES ? at + 1 : Math.min(chunk.length, at + this.#fragmentLeft)
-      const part = chunk.subarray(at, end)
-      this.#consumed += part.length
-      const assembled =
-        this.#headerBytes < RECORD_HEADER_BYTES ? this.#takeHeaderByte(part[0] ?? 0) : this.#takeFragmentPart(part)
+      const isHeader = this.#headerBytes < RECORD_HEADER_BYTES
+      const end = isHeader ? at + 1 : Math.min(chunk.length, at + this.#fragmentLeft)
+      this.#consumed += end - at
+      const assembled = isHeader ? this.#takeHeaderByte(chunk[at] ?? 0) : this.#takeFragmentPart(chunk.subarray(at, end))
       if (assembled.kind !== 'incomplete') return assembled
       at = end
     }
+    this.#own()
     return INCOMPLETE
   }
 
@@ -119,7 +121,7 @@ export class HelloAssembly {
     if (this.#message[0] !== CLIENT_HELLO) return malformed('the first handshake message is not a ClientHello')
     if (this.#held < HANDSHAKE_HEADER_BYTES) return INCOMPLETE
 
-    const length = HANDSHAKE_HEADER_BYTES + (new DataView(this.#message.buffer).getUint32(0) & 0xff_ffff)
+    const length = HANDSHAKE_HEADER_BYTES + uint24(this.#message, 1)
     const missing = length - this.#held
     // RFC 8446 section 5.1: keys change after a ClientHello, or the client waits, so its record ends where it ends.
     if (this.#fragmentLeft > missing) return malformed('something follows the ClientHello in its record')
@@ -130,14 +132,31 @@ export class HelloAssembly {
   /** Grows by what arrived, never by the length that the client announces. */
   #keep(part: Uint8Array): void {
     const needed = this.#held + part.length
-    if (needed > this.#message.length) {
-      const grown = new Uint8Array(Math.max(needed, 2 * this.#held))
-      grown.set(this.#message.subarray(0, this.#held))
-      this.#message = grown
+    if (this.#held === 0) {
+      this.#message = part
+      this.#isBorrowed = true
+    } else {
+      if (needed > this.#message.length) this.#grow(Math.max(needed, 2 * this.#held))
+      this.#message.set(part, this.#held)
     }
-    this.#message.set(part, this.#held)
     this.#held = needed
   }
+
+  /** Most hellos come in one piece and are read where they are. What is to be kept for longer is copied. */
+  #own(): void {
+    if (this.#isBorrowed) this.#grow(this.#held)
+  }
+
+  #grow(size: number): void {
+    const grown = new Uint8Array(size)
+    grown.set(this.#message.subarray(0, this.#held))
+    this.#message = grown
+    this.#isBorrowed = false
+  }
+}
+
+function uint24(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] ?? 0) << 16) | ((bytes[at + 1] ?? 0) << 8) | (bytes[at + 2] ?? 0)
 }
 
 const tooLong = (): Unreadable => malformed(`the ClientHello is longer than ${MAX_HELLO_BYTES} bytes`)
