@@ -45,6 +45,11 @@ static void on_notify(void *user) {
   (void)napi_call_threadsafe_function(context->ended, NULL, napi_tsfn_nonblocking);
 }
 
+/* As open sockets would, open tunnels keep the process alive. */
+static void count_open(napi_env env, struct context *context) {
+  if (context->open++ == 0) napi_ref_threadsafe_function(env, context->ended);
+}
+
 /* False: the callback threw, and the exception is pending; or the environment is ending. */
 static bool hand_over(napi_env env, struct context *context, const struct relay_completion *batch, size_t count) {
   void *memory;
@@ -134,6 +139,7 @@ static bool hand_door_over(napi_env env, struct context *context, const struct r
       offset += batch[i].byte_count;
     }
     relay_door_event_done(context->engine, &batch[i]);
+    if (batch[i].kind == RELAY_DOOR_CARRIED) count_open(env, context);
   }
   return ok && napi_create_typedarray(env, napi_float64_array, count * DOOR_FIELDS, buffer, 0, &records) == napi_ok &&
          napi_create_typedarray(env, napi_uint8_array, total, data, 0, &all) == napi_ok &&
@@ -197,11 +203,6 @@ static struct context *context_of(napi_env env, napi_callback_info info, size_t 
   void *data = NULL;
   napi_get_cb_info(env, info, count, arguments, NULL, &data);
   return data;
-}
-
-/* As open sockets would, open tunnels keep the process alive. */
-static void count_open(napi_env env, struct context *context) {
-  if (context->open++ == 0) napi_ref_threadsafe_function(env, context->ended);
 }
 
 /* Descriptors of our own: the caller goes on owning, and must close, what it has. Not duplicated: an
@@ -406,17 +407,17 @@ static napi_value reply_method(napi_env env, napi_callback_info info) {
   return number(env, relay_door_reply(context->engine, (uint64_t)id, text, (uint32_t)length));
 }
 
-/* connect(id, addresses, port, dialMs, staggerMs, headBytes, judged, openingMs, heldBytes): 0, or a negative errno */
+/* connect(id, addresses, port, dialMs, staggerMs, headBytes, judged, openingMs, heldBytes, idleMs, lifetimeMs): 0, or a negative errno */
 static napi_value connect_method(napi_env env, napi_callback_info info) {
-  size_t count = 9;
-  napi_value arguments[9];
+  size_t count = 11;
+  napi_value arguments[11];
   struct context *context = context_of(env, info, &count, arguments);
   int64_t id;
   uint32_t port = 0;
   union relay_address addresses[RELAY_DIAL_ADDRESSES];
   struct relay_dial_options dial = {.addresses = addresses};
   struct relay_door_connect options = {0};
-  if (count < 9 || napi_get_value_int64(env, arguments[0], &id) != napi_ok ||
+  if (count < 11 || napi_get_value_int64(env, arguments[0], &id) != napi_ok ||
       napi_get_value_uint32(env, arguments[2], &port) != napi_ok || port == 0 || port > UINT16_MAX ||
       napi_get_value_uint32(env, arguments[3], &dial.dial_ms) != napi_ok || dial.dial_ms == 0 ||
       napi_get_value_uint32(env, arguments[4], &dial.stagger_ms) != napi_ok ||
@@ -424,8 +425,10 @@ static napi_value connect_method(napi_env env, napi_callback_info info) {
       napi_get_value_bool(env, arguments[6], &options.judged) != napi_ok ||
       napi_get_value_uint32(env, arguments[7], &options.opening_ms) != napi_ok ||
       napi_get_value_uint32(env, arguments[8], &options.held_bytes) != napi_ok ||
+      napi_get_value_uint32(env, arguments[9], &options.idle_ms) != napi_ok ||
+      napi_get_value_uint32(env, arguments[10], &options.lifetime_ms) != napi_ok ||
       (dial.count = read_addresses(env, arguments[1], (uint16_t)port, addresses)) == 0)
-    return throw_type_error(env, "connect(id, addresses, port, dialMs, staggerMs, headBytes, judged, openingMs, heldBytes)");
+    return throw_type_error(env, "connect(id, addresses, port, dialMs, staggerMs, headBytes, judged, openingMs, heldBytes, idleMs, lifetimeMs)");
   if (context->engine == NULL) return number(env, -ESHUTDOWN);
   return number(env, relay_door_connect(context->engine, (uint64_t)id, &dial, &options));
 }

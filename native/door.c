@@ -257,6 +257,50 @@ static bool tell_established(const struct relay_engine *engine, const struct tun
   return sent == (ssize_t)listener->established_bytes;
 }
 
+void door_list_init(struct door_list *list) {
+  list->first = NULL;
+  list->last = &list->first;
+}
+
+static void door_list_push(struct door_list *list, struct door *door) {
+  door->next = NULL;
+  *list->last = door;
+  list->last = &door->next;
+}
+
+static struct door *door_list_shift(struct door_list *list) {
+  struct door *door = list->first;
+  if (door == NULL) return NULL;
+  list->first = door->next;
+  if (list->first == NULL) list->last = &list->first;
+  return door;
+}
+
+bool door_has_news(const struct relay_engine *engine) { return engine->events.first != NULL || engine->carried.first != NULL; }
+
+/* From here on it is a tunnel like any other. */
+static void relay_on(struct relay_engine *engine, struct tunnel *tunnel) {
+  tunnel->through_door = true;
+  if (tunnel->door->ended) tunnel->side[CLIENT].readable = tunnel->side[CLIENT].short_reads_lie = true;
+  free(tunnel->door->reply);
+  free(tunnel->dial);
+  tunnel->door = NULL;
+  tunnel->dial = NULL;
+  tunnel->address = -1;
+  tunnel->started_ms = engine->now_ms;
+  tunnel_relay(engine, tunnel);
+}
+
+static void carry_judged(struct relay_engine *engine, struct tunnel *tunnel) {
+  struct door *door = tunnel->door;
+  tunnel->idle_ms = door->connect.idle_ms;
+  tunnel->lifetime_ms = door->connect.lifetime_ms;
+  door->id = tunnel->id;
+  door->address = tunnel->address;
+  door_list_push(&engine->carrying, door);
+  relay_on(engine, tunnel);
+}
+
 void door_on_dialled(struct relay_engine *engine, struct tunnel *tunnel, int fd) {
   struct door *door = tunnel->door;
   wheel_cancel(&engine->wheel, tunnel);
@@ -271,7 +315,7 @@ void door_on_dialled(struct relay_engine *engine, struct tunnel *tunnel, int fd)
     return;
   }
   door->until_ms = engine->now_ms + door->connect.opening_ms;
-  if (door->connect.judged) ask(engine, tunnel, RELAY_DOOR_OPENING);
+  if (door->connect.judged) carry_judged(engine, tunnel);
   else await_opening(engine, tunnel);
 }
 
@@ -364,17 +408,9 @@ static void connect_origin(struct relay_engine *engine, struct tunnel *tunnel) {
 }
 
 static void carry(struct relay_engine *engine, struct tunnel *tunnel) {
-  tunnel->through_door = true;
-  bool ended = tunnel->door->ended;
-  free(tunnel->door->reply);
-  free(tunnel->door);
-  free(tunnel->dial);
-  tunnel->door = NULL;
-  tunnel->dial = NULL;
-  tunnel->address = -1;
-  tunnel->started_ms = engine->now_ms;
-  if (ended) tunnel->side[CLIENT].readable = tunnel->side[CLIENT].short_reads_lie = true;
-  tunnel_relay(engine, tunnel);
+  struct door *door = tunnel->door;
+  relay_on(engine, tunnel);
+  free(door);
 }
 
 static void obey(struct relay_engine *engine, struct tunnel *tunnel) {
@@ -431,13 +467,14 @@ void door_take_commands(struct relay_engine *engine, struct queue *commanded, ui
   if (stop) stop_listening(engine);
 }
 
-bool door_publish(struct relay_engine *engine) {
+void door_publish(struct relay_engine *engine) {
   struct tunnel *tunnel;
+  struct door *door;
   while ((tunnel = queue_shift(&engine->discarded)) != NULL) {
     if (tunnel->id != 0) table_remove(engine, tunnel);
     tunnel_free(tunnel);
   }
-  bool any = engine->asking.first != NULL;
+  while ((door = door_list_shift(&engine->carrying)) != NULL) door_list_push(&engine->carried, door);
   while ((tunnel = queue_shift(&engine->asking)) != NULL) {
     if (tunnel->id == 0 && tunnel->door->event == RELAY_DOOR_HEAD && table_insert(engine, tunnel) < 0) {
       /* No place in the table: as if it had never been accepted. */
@@ -451,7 +488,6 @@ bool door_publish(struct relay_engine *engine) {
     tunnel->door->queued = true;
     queue_push(&engine->events, tunnel);
   }
-  return any;
 }
 
 void door_stop(struct relay_engine *engine) {
@@ -482,6 +518,9 @@ void door_free(struct relay_engine *engine) {
       tunnel_free(tunnel);
     }
   }
+  struct door *door;
+  while ((door = door_list_shift(&engine->carrying)) != NULL) free(door);
+  while ((door = door_list_shift(&engine->carried)) != NULL) free(door);
 }
 
 /* From here on: what other threads ask. */
@@ -530,6 +569,15 @@ uint64_t relay_take_dropped(struct relay_engine *engine) {
 size_t relay_drain_door(struct relay_engine *engine, struct relay_door_event *batch, size_t capacity) {
   size_t count = 0;
   pthread_mutex_lock(&engine->lock);
+  for (struct door *door; count < capacity && (door = door_list_shift(&engine->carried)) != NULL; free(door))
+    batch[count++] = (struct relay_door_event){.id = door->id,
+                                               .kind = RELAY_DOOR_CARRIED,
+                                               .listener = door->listener,
+                                               .peer = door->peer,
+                                               .original = door->original,
+                                               .fd = -1,
+                                               .address = door->address,
+                                               .dial_us = door->dial_us};
   while (count < capacity) {
     struct tunnel *tunnel = queue_shift(&engine->events);
     if (tunnel == NULL) break;
@@ -555,14 +603,14 @@ size_t relay_drain_door(struct relay_engine *engine, struct relay_door_event *ba
     if (door->event == RELAY_DOOR_OPENING) door->reported = up->pending;
     if (door->event == RELAY_DOOR_HANDED) tunnel->dialled_fd = -1;
   }
-  if (engine->completed.first == NULL && engine->events.first == NULL) engine->notified = false;
+  if (engine->completed.first == NULL && !door_has_news(engine)) engine->notified = false;
   pthread_mutex_unlock(&engine->lock);
   return count;
 }
 
 bool relay_is_drained(struct relay_engine *engine) {
   pthread_mutex_lock(&engine->lock);
-  bool drained = engine->completed.first == NULL && engine->events.first == NULL;
+  bool drained = engine->completed.first == NULL && !door_has_news(engine);
   if (drained) engine->notified = false;
   pthread_mutex_unlock(&engine->lock);
   return drained;

@@ -80,7 +80,9 @@ static void take_commands(struct relay_engine *engine) {
 
 /* At the end of a round: only now can no event of this round point at the ended ones. */
 static void complete_ended(struct relay_engine *engine) {
-  if (engine->ended.first == NULL && engine->asking.first == NULL && engine->discarded.first == NULL) return;
+  if (engine->ended.first == NULL && engine->asking.first == NULL && engine->discarded.first == NULL &&
+      engine->carrying.first == NULL)
+    return;
   bool notify;
   struct tunnel *tunnel;
   pthread_mutex_lock(&engine->lock);
@@ -88,8 +90,8 @@ static void complete_ended(struct relay_engine *engine) {
     tunnel->started_ms = engine->now_ms - tunnel->started_ms; /* from here on: the duration */
     queue_push(&engine->completed, tunnel);
   }
-  (void)door_publish(engine);
-  bool something = engine->completed.first != NULL || engine->events.first != NULL;
+  door_publish(engine);
+  bool something = engine->completed.first != NULL || door_has_news(engine);
   notify = something && !engine->notified;
   if (something) engine->notified = true;
   pthread_mutex_unlock(&engine->lock);
@@ -211,6 +213,8 @@ int relay_engine_create(const struct relay_options *options, struct relay_engine
   queue_init(&engine->discarded);
   queue_init(&engine->events);
   queue_init(&engine->commanded);
+  door_list_init(&engine->carrying);
+  door_list_init(&engine->carried);
   engine->reserve_fd = -1;
   atomic_init(&engine->client_limit, UINT32_MAX);
   pthread_mutex_init(&engine->lock, NULL);

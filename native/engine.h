@@ -76,7 +76,7 @@ enum tunnel_state {
 
 enum door_command { DOOR_REPLY = 1, DOOR_CONNECT, DOOR_CARRY, DOOR_MORE, DOOR_TAKE };
 
-/* What a tunnel needs until it is relayed. */
+/* What a tunnel needs until it is relayed. Where it was judged before that, it lives on until that has been told. */
 struct door {
   union relay_address peer;
   union relay_address original; /* where it was going, of a listener for TLS */
@@ -96,6 +96,16 @@ struct door {
   bool ended;
   bool queued; /* in the list of events */
   bool commanded;
+  /* Of one that lives on. */
+  struct door *next;
+  uint64_t id;
+  int16_t address;
+};
+
+/* First in, first out. */
+struct door_list {
+  struct door *first;
+  struct door **last;
 };
 
 struct attempt {
@@ -213,6 +223,7 @@ struct relay_engine {
   struct queue silent;
   struct queue asking;    /* has an event, waits for the end of the round */
   struct queue discarded; /* to be freed at the end of the round */
+  struct door_list carrying; /* judged and relayed since, to be told at the end of the round */
   struct listener listener[RELAY_LISTENERS];
 
   _Atomic uint32_t clients;
@@ -237,6 +248,7 @@ struct relay_engine {
   struct queue added;
   struct queue completed;
   struct queue events;
+  struct door_list carried;
   struct queue commanded;
   uint32_t listeners; /* in `listener`; the thread has not heard of all of them yet */
   bool stop_listening;
@@ -298,8 +310,11 @@ void door_on_deadline(struct relay_engine *engine, struct tunnel *tunnel);
 void door_on_dialled(struct relay_engine *engine, struct tunnel *tunnel, int fd);
 void door_on_dial_failed(struct relay_engine *engine, struct tunnel *tunnel, int error);
 void door_take_commands(struct relay_engine *engine, struct queue *commanded, uint32_t listeners, bool stop_listening);
-/* With the lock held, at the end of a round. True: there is something to tell. */
-bool door_publish(struct relay_engine *engine);
+/* With the lock held, at the end of a round. */
+void door_publish(struct relay_engine *engine);
+void door_list_init(struct door_list *list);
+/* With the lock held. */
+bool door_has_news(const struct relay_engine *engine);
 /* With the thread gone. */
 void door_stop(struct relay_engine *engine);
 void door_free(struct relay_engine *engine);

@@ -87,6 +87,7 @@ export type EndedRecords = Float64Array
  * | 4 | no origin could be reached | `reply` |
  * | 5 | the client has gone, or `close` was called; the id is free | |
  * | 6 | the opening took longer than it may | `reply` |
+ * | 7 | it is relayed, as `connect` was told with `judged`; its end is a record of `onEnded` with the same id, which comes later | |
  *
  * Between a record and its answer the connection is left alone, for as long as that takes: a deadline there is the caller's.
  */
@@ -170,8 +171,8 @@ export interface Relay {
    */
   reply(id: number, text: string): number
   /**
-   * Dials as `dial` does, and tells the client `established` when it has a connection; then waits for bytes of the opening, unless it
-   * is `judged` already. The first `headBytes` of the first read are dropped, the rest and the opening are kept for the origin.
+   * Dials as `dial` does, and tells the client `established` when it has a connection; then waits for bytes of the opening, or where that
+   * is `judged` already relays at once, for `idleMs` and `lifetimeMs`. The first `headBytes` of the first read are dropped, the rest and the opening are kept for the origin.
    */
   connect(
     id: number,
@@ -183,6 +184,8 @@ export interface Relay {
     judged: boolean,
     openingMs: number,
     heldBytes: number,
+    idleMs: number,
+    lifetimeMs: number,
   ): number
   /** Begins to relay, with what is kept first. Its end is a record of `onEnded` with the same id. */
   carry(id: number, idleMs: number, lifetimeMs: number): number

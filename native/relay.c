@@ -164,7 +164,7 @@ void relay_engine_totals(struct relay_engine *engine, struct relay_totals *total
 size_t relay_drain_completions(struct relay_engine *engine, struct relay_completion *batch, size_t capacity) {
   size_t count = 0;
   pthread_mutex_lock(&engine->lock);
-  while (count < capacity) {
+  while (count < capacity && !door_has_news(engine)) {
     struct tunnel *tunnel = queue_shift(&engine->completed);
     if (tunnel == NULL) break;
     batch[count++] = (struct relay_completion){.id = tunnel->id,
@@ -179,7 +179,7 @@ size_t relay_drain_completions(struct relay_engine *engine, struct relay_complet
     table_remove(engine, tunnel);
     tunnel_free(tunnel);
   }
-  if (engine->completed.first == NULL && engine->events.first == NULL) engine->notified = false;
+  if (engine->completed.first == NULL && !door_has_news(engine)) engine->notified = false;
   pthread_mutex_unlock(&engine->lock);
   return count;
 }

@@ -139,7 +139,7 @@ int64_t relay_kill_all(struct relay_engine *engine, uint32_t reason);
 bool relay_tunnel_stats(struct relay_engine *engine, uint64_t id, struct relay_stats *stats);
 void relay_engine_totals(struct relay_engine *engine, struct relay_totals *totals);
 
-/* Moves up to `capacity` completions out; returns how many. */
+/* Moves up to `capacity` completions out; returns how many: none while there are events, so that RELAY_DOOR_CARRIED comes before the end. */
 size_t relay_drain_completions(struct relay_engine *engine, struct relay_completion *batch, size_t capacity);
 
 /*
@@ -161,6 +161,8 @@ enum relay_door_event_kind {
   RELAY_DOOR_GONE = 5,
   /* The opening took too long. To be answered by reply. */
   RELAY_DOOR_OPENING_TIMEOUT = 6,
+  /* It is relayed; nothing is to be answered, and its end is a completion of the same id, which comes later. */
+  RELAY_DOOR_CARRIED = 7,
 };
 
 struct relay_door_event {
@@ -182,9 +184,12 @@ struct relay_door_event {
 
 struct relay_door_connect {
   uint32_t head_bytes; /* so many of the first read are the head; what follows goes to the origin */
-  bool judged;         /* the opening is known: RELAY_DOOR_OPENING comes at once, without a further byte */
+  /* The opening is known: it is relayed as soon as the origin is connected. Else RELAY_DOOR_OPENING comes with more of it. */
+  bool judged;
   uint32_t opening_ms;
   uint32_t held_bytes; /* what an opening may have */
+  uint32_t idle_ms;    /* of the tunnel, where it is judged; so is the next */
+  uint32_t lifetime_ms;
 };
 
 /* What a listener asks about. */

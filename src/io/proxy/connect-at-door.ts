@@ -79,7 +79,6 @@ class ConnectAtDoor extends DoorTunnel {
   }
 
   protected opened(bytes: Buffer, ended: boolean): void {
-    if (this.#isJudged) return this.carry()
     const denial = this.#judgeOpening(bytes)
     if (denial === 'incomplete') return ended ? this.closed() : this.parts.door.more(this.parts.id)
     if (denial !== undefined) return this.#refuseOpening(denial)

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import type { Result } from '../../core/result.ts'
 import type { Answer } from '../../core/wire/answer.ts'
 import type { Door, DoorDial } from '../relay/door.ts'
+import type { RelayHandle } from '../relay/relay.ts'
 import { CarriedTunnel } from './carried-tunnel.ts'
 import { claimOf } from './claim.ts'
 import { type Destination, type DialFailure, type DirectDestination, failureOf, NEXT_ADDRESS_MS } from './dial.ts'
@@ -55,7 +56,7 @@ export abstract class DoorTunnel {
   protected abstract judge(): void
   /** It has its place: goes on to `locate`, or to `take` or `refuse`. */
   protected abstract place(ruling: Allowed): void
-  /** The origin is connected: goes on to `carry`, to more of the opening, or refuses it. */
+  /** The origin is connected, and the opening is to be judged: goes on to `carry`, to more of it, or refuses it. */
   protected abstract opened(bytes: Buffer, ended: boolean): void
   protected abstract timedOut(): void
   /** A refusal as the client can read it, one character a byte. */
@@ -88,6 +89,15 @@ export abstract class DoorTunnel {
     this.#step(() => {
       this.#connected(dial)
       this.timedOut()
+    })
+  }
+
+  /** What was judged already is relayed. */
+  carried(dial: DoorDial, relay: RelayHandle): void {
+    this.#step(() => {
+      this.#connected(dial)
+      this.exchange.allowed()
+      this.#handOver(relay)
     })
   }
 
@@ -186,6 +196,7 @@ export abstract class DoorTunnel {
       judged,
       openingMs: openingSeconds * 1000,
       heldBytes,
+      ...this.#deadlines(),
     })
     // The engine has ended, or has no memory: there is nobody to be told.
     if (!this.#isDialling) throw new Error('the door does not connect')
@@ -227,10 +238,18 @@ export abstract class DoorTunnel {
   }
 
   protected carry(): void {
-    const { limits } = this.exchange
+    const { idleMs, lifetimeMs } = this.#deadlines()
     this.exchange.allowed()
-    const lifetime = lifetimeMs(limits, this.#ruling?.narrowings)
-    const relay = this.parts.door.carry(this.parts.id, limits.tunnelIdleSeconds * 1000, lifetime)
+    this.#handOver(this.parts.door.carry(this.parts.id, idleMs, lifetimeMs))
+  }
+
+  #deadlines(): { readonly idleMs: number; readonly lifetimeMs: number } {
+    const { limits } = this.exchange
+    return { idleMs: limits.tunnelIdleSeconds * 1000, lifetimeMs: lifetimeMs(limits, this.#ruling?.narrowings) }
+  }
+
+  /** Its place goes with it. */
+  #handOver(relay: RelayHandle): void {
     this.#hasPlace = false
     new CarriedTunnel(this.parts.context, this.exchange, relay, false)
     this.parts.onLeft()

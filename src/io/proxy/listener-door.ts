@@ -9,6 +9,7 @@ import type { ProxiedPeer } from '../../core/wire/proxy-header.ts'
 import { listen } from '../listen.ts'
 import { LRUCache } from '../lru.ts'
 import type { Door, DoorAddress, DoorDial, DoorKeeper, DoorListener } from '../relay/door.ts'
+import type { RelayHandle } from '../relay/relay.ts'
 import type { DoorTunnel, DoorTunnelParts } from './door-tunnel.ts'
 
 /** A connection at the door whose first read is there. */
@@ -125,6 +126,12 @@ export class ListenerDoor implements DoorKeeper {
 
   gone(id: number, dial: DoorDial): void {
     this.#tunnels.get(id)?.gone(dial)
+  }
+
+  carried(id: number, dial: DoorDial, relay: RelayHandle): void {
+    const tunnel = this.#tunnels.get(id)
+    if (tunnel === undefined) relay.end('drain')
+    else tunnel.carried(dial, relay)
   }
 
   /** A fault of ours has ended what it was for; the door would wait for an answer for ever. */

@@ -87,13 +87,13 @@ class TransparentAtDoor extends DoorTunnel {
     this.locate(ruling, true)
   }
 
+  /** There is no opening to wait for. */
   protected opened(): void {
-    this.carry()
+    throw new Error('an opening that was judged before')
   }
 
-  /** There is no opening to wait for. */
   protected timedOut(): void {
-    this.closed()
+    throw new Error('an opening that was judged before')
   }
 
   protected answerText(_answer: Answer, refusal: Refusal): string {

@@ -20,7 +20,7 @@ const RECORD = {
   size: 23,
 } as const
 
-const KIND = { head: 1, handed: 2, opening: 3, dialFailed: 4, gone: 5, openingTimeout: 6 } as const
+const KIND = { head: 1, handed: 2, opening: 3, dialFailed: 4, gone: 5, openingTimeout: 6, carried: 7 } as const
 
 /** How a connection to the origin stands. */
 export interface DoorDial {
@@ -39,7 +39,7 @@ export interface DoorAddress {
 
 /**
  * Who is asked about connections at the door, by id. `head`, `opening`, `dialFailed` and `openingTimeout` each wait for one answer
- * through the `Door`; `handed` and `gone` are the last that is heard of an id.
+ * through the `Door`; `handed`, `gone` and `carried` are the last that is heard of an id.
  */
 export interface DoorKeeper {
   /**
@@ -55,6 +55,8 @@ export interface DoorKeeper {
   dialFailed(id: number, dial: DoorDial, errno: number): void
   openingTimeout(id: number, dial: DoorDial): void
   gone(id: number, dial: DoorDial): void
+  /** What was judged before its origin was connected is relayed since it is. */
+  carried(id: number, dial: DoorDial, relay: RelayHandle): void
 }
 
 export interface DoorConnect {
@@ -65,8 +67,10 @@ export interface DoorConnect {
   readonly staggerMs: number
   /** So much of the first read is the head. */
   readonly headBytes: number
-  /** The opening was in the first read, and is known. */
+  /** The opening is known, or there is none to judge: relays as soon as the origin is connected, for so long. */
   readonly judged: boolean
+  readonly idleMs: number
+  readonly lifetimeMs: number
   readonly openingMs: number
   readonly heldBytes: number
 }
@@ -131,9 +135,10 @@ export class Door {
 
   /** Connects to the origin and tells the client. False where that could not be begun. */
   connect(id: number, to: DoorConnect): boolean {
-    const { addresses, port, dialMs, staggerMs, headBytes, judged, openingMs, heldBytes } = to
+    const { addresses, port, dialMs, staggerMs, headBytes, judged, openingMs, heldBytes, idleMs, lifetimeMs } = to
+    const text = addresses.join(',')
     const native = this.#native
-    return native.connect(id, addresses.join(','), port, dialMs, staggerMs, headBytes, judged, openingMs, heldBytes) === 0
+    return native.connect(id, text, port, dialMs, staggerMs, headBytes, judged, openingMs, heldBytes, idleMs, lifetimeMs) === 0
   }
 
   /** Waits for more of the opening. */
@@ -175,6 +180,8 @@ export class Door {
         return keeper.dialFailed(id, dial, number(RECORD.errno))
       case KIND.openingTimeout:
         return keeper.openingTimeout(id, dial)
+      case KIND.carried:
+        return keeper.carried(id, dial, this.#adopt(id))
       default:
         return keeper.gone(id, dial)
     }
