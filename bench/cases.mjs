@@ -38,13 +38,13 @@ function expectAll(result, wanted, field = 'ok') {
 }
 
 /** A just-in-time compiler is done after some ten thousand requests, and a gateway runs for weeks. */
-const WARM_UP = 20_000
+const WARM_UP = 40_000
 const QUICK_WARM_UP = 8_000
 
 function countFor({ peer }, { quick, isWarmUp, requests }) {
   if (requests !== undefined) return requests
   const isNode = peer.binary === undefined
-  return isWarmUp && isNode ? (quick ? QUICK_WARM_UP : WARM_UP) : quick ? 2_500 : 5_000
+  return isWarmUp && isNode ? (quick ? QUICK_WARM_UP : WARM_UP) : quick ? 2_500 : 20_000
 }
 
 function bulk(id, title, { tunnels, up, message, only }) {

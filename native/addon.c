@@ -14,6 +14,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,12 +29,15 @@
 #define RECORD_FIELDS 9
 #define DOOR_FIELDS 23
 #define DOOR_BATCH 64
+/* So much is handed over before the event loop has its turn with other things: about ten milliseconds of work. */
+#define DOOR_BATCHES_PER_TURN 8
 
 struct context {
   struct relay_engine *engine; /* NULL: closed */
   napi_threadsafe_function ended;
   napi_ref on_ended;
-  napi_ref on_door; /* NULL: nothing comes through the door */
+  napi_ref on_door; /* NULL: nothing comes through the door, and then nor is there the next */
+  napi_ref on_more;
   uint64_t open; /* tunnels whose end was not handed to JavaScript yet */
   bool environment_gone;
   bool function_gone;
@@ -148,9 +152,9 @@ static bool hand_door_over(napi_env env, struct context *context, const struct r
 }
 
 /* False: an exception is pending, or the environment is ending. */
-static bool drain_door(napi_env env, struct context *context) {
+static bool drain_door(napi_env env, struct context *context, int *turns) {
   struct relay_door_event batch[DOOR_BATCH];
-  while (context->engine != NULL) {
+  for (; context->engine != NULL && *turns > 0; --*turns) {
     size_t count = relay_drain_door(context->engine, batch, DOOR_BATCH);
     if (count == 0) return true;
     if (hand_door_over(env, context, batch, count)) continue;
@@ -164,17 +168,29 @@ static bool drain_door(napi_env env, struct context *context) {
   return true;
 }
 
-/* Both lists, until neither has anything. */
-static void drain_all(napi_env env, struct context *context) {
-  while (drain_door(env, context) && drain(env, context))
+/* Nothing is notified until both lists are drained; so whoever stops before that has to come back by itself. */
+static void drain_later(napi_env env, struct context *context) {
+  napi_value callback, global;
+  (void)(napi_get_reference_value(env, context->on_more, &callback) == napi_ok && napi_get_global(env, &global) == napi_ok &&
+         napi_call_function(env, global, callback, 0, NULL, NULL) == napi_ok);
+}
+
+/* Both lists, until neither has anything, or until others have waited long enough: a flood at the door could go on for ever. */
+static void drain_all(napi_env env, struct context *context, int turns) {
+  while (drain_door(env, context, &turns) && drain(env, context)) {
     if (context->engine == NULL || relay_is_drained(context->engine)) return;
+    if (turns == 0) {
+      drain_later(env, context);
+      return;
+    }
+  }
 }
 
 static void on_ended(napi_env env, napi_value callback, void *user, void *data) {
   (void)callback;
   (void)data;
   if (env == NULL) return; /* the environment is going away */
-  drain_all(env, user);
+  drain_all(env, user, DOOR_BATCHES_PER_TURN);
   /* Node drops an exception from here with a mere warning, for modules of this Node-API version. */
   napi_value exception;
   bool pending = false;
@@ -330,13 +346,21 @@ static napi_value close_method(napi_env env, napi_callback_info info) {
   struct relay_engine *engine = context->engine;
   if (engine == NULL) return NULL;
   relay_engine_stop(engine, reason);
-  drain_all(env, context);
+  drain_all(env, context, INT_MAX);
   if (context->engine == NULL) return NULL; /* the callback called close as well */
   context->engine = NULL;
   relay_engine_destroy(engine);
   napi_threadsafe_function ended = context->ended;
   context->ended = NULL;
   napi_release_threadsafe_function(ended, napi_tsfn_release);
+  return NULL;
+}
+
+/* drain(): what was left when `onMore` was called */
+static napi_value drain_method(napi_env env, napi_callback_info info) {
+  size_t count = 0;
+  struct context *context = context_of(env, info, &count, NULL);
+  if (context->engine != NULL) drain_all(env, context, DOOR_BATCHES_PER_TURN);
   return NULL;
 }
 
@@ -500,19 +524,19 @@ static bool add_door_methods(napi_env env, napi_value object, struct context *co
          add_method(env, object, "clients", clients_method, context) &&
          add_method(env, object, "reply", reply_method, context) && add_method(env, object, "connect", connect_method, context) &&
          add_method(env, object, "carry", carry_method, context) && add_method(env, object, "more", more_method, context) &&
-         add_method(env, object, "take", take_method, context);
+         add_method(env, object, "take", take_method, context) && add_method(env, object, "drain", drain_method, context);
 }
 
-/* createRelay(options, onEnded, onDoor) */
+/* createRelay(options, onEnded, onDoor, onMore) */
 static napi_value create_relay(napi_env env, napi_callback_info info) {
-  size_t count = 3;
-  napi_value arguments[3], name, object;
-  napi_valuetype type;
+  size_t count = 4;
+  napi_value arguments[4], name, object;
+  napi_valuetype type, more;
   struct relay_options options = {0};
   context_of(env, info, &count, arguments);
   if (count < 2 || napi_typeof(env, arguments[1], &type) != napi_ok || type != napi_function ||
       !read_options(env, arguments[0], &options))
-    return throw_type_error(env, "createRelay({ maxPipes?, maxTunnels?, splice? }, onEnded, onDoor?)");
+    return throw_type_error(env, "createRelay({ maxPipes?, maxTunnels?, splice? }, onEnded, onDoor?, onMore?)");
   struct context *context = calloc(1, sizeof *context);
   if (context == NULL) {
     napi_throw_error(env, "ENOMEM", "out of memory");
@@ -520,8 +544,11 @@ static napi_value create_relay(napi_env env, napi_callback_info info) {
   }
   napi_create_string_utf8(env, "sallyport-relay", NAPI_AUTO_LENGTH, &name);
   napi_create_reference(env, arguments[1], 1, &context->on_ended);
-  if (count > 2 && napi_typeof(env, arguments[2], &type) == napi_ok && type == napi_function)
+  if (count > 3 && napi_typeof(env, arguments[2], &type) == napi_ok && napi_typeof(env, arguments[3], &more) == napi_ok &&
+      type == napi_function && more == napi_function) {
     napi_create_reference(env, arguments[2], 1, &context->on_door);
+    napi_create_reference(env, arguments[3], 1, &context->on_more);
+  }
   napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, context, on_finalize, context, on_ended, &context->ended);
   napi_unref_threadsafe_function(env, context->ended);
   options.notify = on_notify;

@@ -193,6 +193,8 @@ export interface Relay {
   more(id: number): number
   /** A record of kind 2 follows. */
   take(id: number): number
+  /** Hands over what was left when `onMore` was called. */
+  drain(): void
   /** Ends one tunnel with a reset on both sides; its record follows. `reason` (uint32) comes back in it. False: no such tunnel any more. */
   kill(id: number, reason: number): boolean
   /** Ends all that are open now, none that begins later. @returns how many were asked to end */
@@ -227,7 +229,9 @@ export interface RelayAddon {
   /**
    * Starts a relay with its thread. `onEnded` gets the records in batches, in the event loop, soon after the
    * ends; if it throws that is an uncaught exception. Open tunnels keep the process alive as open sockets
-   * would; a relay without one does not. `onDoor` is needed for `listen`, and gets what happens at the door likewise. One for each process or worker is what is wanted.
+   * would; a relay without one does not. `onDoor` is needed for `listen`, and gets what happens at the door likewise; so is `onMore`, which is
+   * called where a flood leaves more than fits one turn of the event loop: `drain` is then to be called in a later one, or nothing is
+   * told of any more. One relay for each process or worker is what is wanted.
    *
    * @throws Error when there are too few descriptors or threads
    */
@@ -235,6 +239,7 @@ export interface RelayAddon {
     options: RelayOptions,
     onEnded: (records: EndedRecords) => void,
     onDoor?: (records: DoorRecords, bytes: Uint8Array) => void,
+    onMore?: () => void,
   ): Relay
   /**
    * The process, and those it starts, leave no core dump from here on: none in a file, none to a pipe. Cannot be undone. Absent in a

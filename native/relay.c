@@ -164,7 +164,7 @@ void relay_engine_totals(struct relay_engine *engine, struct relay_totals *total
 size_t relay_drain_completions(struct relay_engine *engine, struct relay_completion *batch, size_t capacity) {
   size_t count = 0;
   pthread_mutex_lock(&engine->lock);
-  while (count < capacity && !door_has_news(engine)) {
+  while (count < capacity && engine->carried.first == NULL) {
     struct tunnel *tunnel = queue_shift(&engine->completed);
     if (tunnel == NULL) break;
     batch[count++] = (struct relay_completion){.id = tunnel->id,

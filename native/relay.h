@@ -139,7 +139,7 @@ int64_t relay_kill_all(struct relay_engine *engine, uint32_t reason);
 bool relay_tunnel_stats(struct relay_engine *engine, uint64_t id, struct relay_stats *stats);
 void relay_engine_totals(struct relay_engine *engine, struct relay_totals *totals);
 
-/* Moves up to `capacity` completions out; returns how many: none while there are events, so that RELAY_DOOR_CARRIED comes before the end. */
+/* Moves up to `capacity` completions out; returns how many: none before every RELAY_DOOR_CARRIED has been drained, so that no end comes first. */
 size_t relay_drain_completions(struct relay_engine *engine, struct relay_completion *batch, size_t capacity);
 
 /*

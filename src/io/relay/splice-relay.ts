@@ -47,6 +47,7 @@ export class SpliceRelay implements Relay {
       {},
       (records) => this.#onEnded(records),
       (records, bytes) => this.door.onRecords(records, bytes),
+      () => setImmediate(() => this.#native.drain()),
     )
     this.door = new Door(this.#native, (id) => this.#adopt(id))
   }
