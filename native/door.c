@@ -448,7 +448,6 @@ static void stop_listening(struct relay_engine *engine) {
 static void begin_listening(struct relay_engine *engine, uint32_t index) {
   int yes = 1, after = PROBE_AFTER_S;
   int fd = engine->listener[index].fd;
-  if (engine->reserve_fd < 0) engine->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   /* Linux gives these on to every connection that is accepted. */
   (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
   (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
@@ -536,6 +535,8 @@ int relay_listen(struct relay_engine *engine, int fd, enum relay_listener_kind k
   }
   pthread_mutex_lock(&engine->lock);
   int number = engine->stopping ? -ESHUTDOWN : engine->listeners == RELAY_LISTENERS ? -ENOSPC : (int)engine->listeners;
+  /* Before the thread knows of a listener, it does not look at this. */
+  if (number == 0) engine->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (number >= 0)
     engine->listener[engine->listeners++] =
         (struct listener){.fd = fd, .kind = kind, .established = copy, .established_bytes = count};

@@ -23,7 +23,7 @@ import { PARENT_OUTCOMES, type ParentStatus, Parents, type ParentsHooks } from '
 import type { ProxyContext } from './io/proxy/proxy-context.ts'
 import { recheckTunnels } from './io/proxy/recheck.ts'
 import { Resolver, type ResolverOptions } from './io/proxy/resolver.ts'
-import { Tunnels } from './io/proxy/tunnels.ts'
+import { type OpenTunnel, Tunnels } from './io/proxy/tunnels.ts'
 import { chooseRelay } from './io/relay/choose-relay.ts'
 import { loadReadOriginal, type ReadOriginal } from './io/relay/original-destination.ts'
 import type { Relay, RelayKind } from './io/relay/relay.ts'
@@ -66,7 +66,7 @@ export function countAdmission(metrics: Metrics): Omit<AdmissionHooks, 'limits' 
 
 /** Everything that carries requests, put together: one of it is a gateway's, or a worker's. */
 export class Gate {
-  readonly tunnels = new Tunnels()
+  readonly tunnels = new Tunnels((tunnel) => this.#onOpened(tunnel))
   readonly #exchanges = new Exchanges()
   readonly #settings: SettingsInForce
   readonly #metrics: Metrics
@@ -157,7 +157,7 @@ export class Gate {
     this.#pool.retire(generation.number)
     this.#parents.configure(generation.upstream)
     this.#forgetEntries(before.policy)
-    if (config.reload.tunnels === 'recheck') void this.#recheck(generation)
+    if (config.reload.tunnels === 'recheck') void this.#recheck(this.tunnels.list(), generation)
   }
 
   /** Calls back after each client connection that is accepted. */
@@ -259,8 +259,16 @@ export class Gate {
     }
   }
 
-  async #recheck(generation: Generation): Promise<void> {
-    const closed = await recheckTunnels(this.tunnels, generation, () => this.#generation === generation)
+  /** One that was judged by a policy that was replaced while it was being opened: no recheck has seen it. */
+  #onOpened(tunnel: OpenTunnel): void {
+    const generation = this.#generation
+    if (tunnel.exchange.generation === generation || generation.config.reload.tunnels !== 'recheck') return
+    // Whoever adds it is not done yet.
+    queueMicrotask(() => void this.#recheck([tunnel], generation))
+  }
+
+  async #recheck(tunnels: readonly OpenTunnel[], generation: Generation): Promise<void> {
+    const closed = await recheckTunnels(tunnels, generation, () => this.#generation === generation)
     if (closed > 0) this.#log.info({ closed, hash: generation.policy.hash }, 'closed tunnels that the new policy does not allow')
   }
 

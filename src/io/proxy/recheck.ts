@@ -10,19 +10,22 @@ import type { Exchange } from './exchange.ts'
 import type { Generation } from './generation.ts'
 import { identifyAgain } from './identify.ts'
 import { questionOf } from './judge.ts'
-import type { OpenTunnel, Tunnels } from './tunnels.ts'
+import type { OpenTunnel } from './tunnels.ts'
 
 /** Tunnels judged before others get their turn on the event loop. */
 const SLICE = 200
 
 /**
- * Judges every open tunnel again by the policy now in force, and closes those that it would not open: in slices, so that ten
+ * Judges open tunnels again by the policy now in force, and closes those that it would not open: in slices, so that ten
  * thousand tunnels do not hold up the one that is being opened. Resolves to the number closed.
  *
  * @param isCurrent false once a newer generation has come: its own recheck takes over
  */
-export async function recheckTunnels(tunnels: Tunnels, generation: Generation, isCurrent: () => boolean): Promise<number> {
-  const open = tunnels.list()
+export async function recheckTunnels(
+  open: readonly OpenTunnel[],
+  generation: Generation,
+  isCurrent: () => boolean,
+): Promise<number> {
   let closed = 0
   for (let from = 0; from < open.length && isCurrent(); from += SLICE) {
     const slice = open.slice(from, from + SLICE)

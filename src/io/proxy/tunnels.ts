@@ -43,9 +43,16 @@ export const MAX_TUNNELS_SHOWN = 1_000
 export class Tunnels {
   readonly #open = new Map<string, OpenTunnel>()
   readonly #onEmpty: (() => void)[] = []
+  readonly #onOpened: (tunnel: OpenTunnel) => void
+
+  /** @param onOpened called with each that is added */
+  constructor(onOpened: (tunnel: OpenTunnel) => void) {
+    this.#onOpened = onOpened
+  }
 
   add(tunnel: OpenTunnel): void {
     this.#open.set(tunnel.exchange.id, tunnel)
+    this.#onOpened(tunnel)
   }
 
   remove(id: string): void {

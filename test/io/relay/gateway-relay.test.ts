@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { loadNative } from '../../../src/io/relay/load-native.ts'
+import { helloWith, serverName } from '../../core/wire/hellos/build.ts'
 import { startGateway, type TestGateway, waitFor } from '../../support/gateway.ts'
 import { Origin } from '../../support/origin.ts'
 import { RawClient } from '../../support/raw-client.ts'
@@ -77,6 +78,17 @@ for (const kind of KINDS)
       await start()
       const tunnel = await open()
       await gateway.reload(`relay: ${kind === 'kernel' ? 'auto' : kind}\n`)
+      await tunnel.untilClosed()
+      expect(await gateway.audit(1)).toMatchObject([{ endedBy: 'policy_changed', host: 'a.test' }])
+    })
+
+    it('breaks a tunnel off that was still being opened when a reload took what allowed it', async () => {
+      origin = await Origin.start()
+      const pin = `destinations: { pin: { a.test: "127.0.0.1:${origin.port}" } }\n`
+      gateway = await startGateway(`rules: [{ name: a, hosts: [a.test], ports: [7], protocol: tls }]\n${pin}`)
+      const tunnel = await open()
+      await gateway.reload(`rules: [{ name: b, hosts: [b.test], ports: [7], protocol: tls }]\n${pin}`)
+      tunnel.send(helloWith(serverName('a.test')))
       await tunnel.untilClosed()
       expect(await gateway.audit(1)).toMatchObject([{ endedBy: 'policy_changed', host: 'a.test' }])
     })
@@ -183,7 +195,7 @@ describe('the kernel relay that is not there', () => {
 
   it('is explained: not built, of other sources, or not loadable', () => {
     expect(because(join(folder, 'none.node'))).toMatch(/^it was not built at install; `node native\/build.mjs` builds it/)
-    expect(because(file('other.cjs', 'module.exports = { abi: 3 }'))).toMatch(/^it was built from other sources/)
+    expect(because(file('other.cjs', 'module.exports = { abi: 2 }'))).toMatch(/^it was built from other sources/)
     expect(because(file('broken.node', 'not a library'))).toMatch(/^it does not load: /)
   })
 })
