@@ -36,9 +36,58 @@ describe('a list of domains for Squid', () => {
       'line 1: `http_port 3128` is no list of domains',
       'line 5: acl `office` is of kind `src`; only lists of domains are read',
       'line 6: the list stands in "/etc/squid/list.txt"; import that file',
-      'line 9: `http_access allow office good` is no list of domains',
+      'line 9: `http_access allow office good` is not carried over; what it lets out under its conditions is not',
       'ports: a list of domains has none, so rules cover 80 and 443',
     ])
+  })
+
+  it('leaves out a list that is let out under conditions, or not at all: a rule would let out more', () => {
+    const text = [
+      'acl ok dstdomain .pypi.org',
+      'acl git dstdomain git.example.com',
+      'acl web port 443 8443',
+      'acl spread port 1025-65535',
+      'acl unused dstdomain github.com',
+      'acl admin_only dstdomain dropbox.com',
+      'acl admins src 10.0.0.5/32',
+      'acl blocked dstdomain .evil.test',
+      'acl wl dstdomain .good.test',
+      'acl late dstdomain late.test',
+      'http_access allow ok',
+      'http_access allow git web',
+      'http_access allow admins admin_only',
+      'http_access allow !blocked',
+      'http_access allow wl spread',
+      'http_access deny !wl',
+      'http_access deny all',
+      'http_access allow late',
+    ].join('\n')
+    const { rules, left } = importSquid(text, 'squid')
+    expect(rules).toEqual([
+      { name: 'ok', hosts: ['*pypi.org'] },
+      { name: 'git', hosts: ['git.example.com'], ports: [443, 8443] },
+    ])
+    expect(left).toEqual([
+      'line 4: acl `spread` has ports that are no single numbers',
+      'line 7: acl `admins` is of kind `src`; only lists of domains are read',
+      'line 13: `http_access allow admins admin_only` is not carried over; what it lets out under its conditions is not',
+      'line 14: `http_access allow !blocked` is not carried over; what it lets out under its conditions is not',
+      'line 15: `http_access allow wl spread` is not carried over; what it lets out under its conditions is not',
+      'line 16: `http_access deny !wl` is not carried over; what it refuses may be let out by rules here',
+      'line 18: `http_access allow late` comes after `deny all`, which leaves nothing for it',
+      'acl `unused` is left out: no `http_access` line names it, and a rule would let all of it out',
+      'acl `admin_only` is left out: line 13 names it with conditions, and a rule would let all of it out',
+      'acl `blocked` is left out: line 14 names it with conditions, and a rule would let all of it out',
+      'acl `wl` is left out: line 16 names it with conditions, and a rule would let all of it out',
+      'acl `late` is left out: no `http_access` line names it, and a rule would let all of it out',
+      'ports: a list of domains has none, so rules cover 80 and 443',
+    ])
+  })
+
+  it('takes the lists of a file that has nothing but lists, and says so', () => {
+    const { rules, left } = importSquid('acl ours dstdomain .example.com', 'squid')
+    expect(rules).toEqual([{ name: 'ours', hosts: ['*example.com'] }])
+    expect(left).toContain('there is no `http_access` line: every list is taken for one that is let out')
   })
 })
 
