@@ -40,13 +40,18 @@ void engine_wake(struct relay_engine *engine) {
   }
 }
 
-static void take_commands(struct relay_engine *engine) {
+/* False: it is to stop. That is looked at after the wake has been read: what is said later wakes again. */
+static bool take_commands(struct relay_engine *engine) {
   uint64_t count;
   while (read(engine->wake_fd, &count, sizeof count) < 0 && errno == EINTR) {
   }
   struct queue added;
   queue_init(&added);
   pthread_mutex_lock(&engine->lock);
+  if (engine->stopping) {
+    pthread_mutex_unlock(&engine->lock);
+    return false;
+  }
   engine->woken = false;
   struct tunnel *tunnel;
   while ((tunnel = queue_shift(&engine->added)) != NULL) queue_push(&added, tunnel);
@@ -76,6 +81,7 @@ static void take_commands(struct relay_engine *engine) {
     tunnel_end(engine, tunnel, RELAY_ENDED_KILLED, 0, true);
   }
   free(kills);
+  return true;
 }
 
 /* At the end of a round: only now can no event of this round point at the ended ones. */
@@ -96,13 +102,6 @@ static void complete_ended(struct relay_engine *engine) {
   if (something) engine->notified = true;
   pthread_mutex_unlock(&engine->lock);
   if (notify && engine->notify != NULL) engine->notify(engine->user);
-}
-
-static bool is_stopping(struct relay_engine *engine) {
-  pthread_mutex_lock(&engine->lock);
-  bool stopping = engine->stopping;
-  pthread_mutex_unlock(&engine->lock);
-  return stopping;
 }
 
 static void serve_ready(struct relay_engine *engine) {
@@ -146,10 +145,7 @@ static void *engine_run(void *argument) {
         tunnel_on_event(engine, (struct tunnel *)(uintptr_t)(data & ~(uint64_t)EVENT_TAGS), (int)(data & EVENT_TAGS), events[i].events);
     }
     serve_ready(engine);
-    if (woken) {
-      if (is_stopping(engine)) return NULL;
-      take_commands(engine);
-    }
+    if (woken && !take_commands(engine)) return NULL;
     struct tunnel *due;
     while ((due = wheel_due(&engine->wheel, engine->now_ms)) != NULL) tunnel_on_deadline(engine, due);
     complete_ended(engine);

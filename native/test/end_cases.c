@@ -207,6 +207,12 @@ static void destroy_ends_everything(void) {
   }
 }
 
+static uint64_t clock_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 static void stop_leaves_the_completions(void) {
   struct rig rig;
   rig_open(&rig, NULL);
@@ -231,7 +237,21 @@ static void stop_leaves_the_completions(void) {
   rig_close(&rig);
 }
 
+/* The thread reads the wake of the command at about the time that the stop is said: that wake must not be taken for both. */
+static void a_stop_behind_a_command_is_heard(void) {
+  for (int i = 0; i < 3000; i++) {
+    struct rig rig;
+    rig_open(&rig, NULL);
+    relay_stop_listening(rig.engine);
+    uint64_t pause_ns = (uint64_t)(i % 100) * 500, from = clock_ns();
+    while (clock_ns() - from < pause_ns) {
+    }
+    rig_close(&rig);
+  }
+}
+
 const struct test_case end_cases[] = {
+    {"a stop right behind a command is heard", a_stop_behind_a_command_is_heard},
     {"a half-close by the client leaves the way back open", half_close_by_the_client},
     {"a half-close by the origin leaves the way there open", half_close_by_the_origin},
     {"a half-close waits for what is pending", a_half_close_waits_for_what_is_pending},
