@@ -59,12 +59,15 @@ export class SettingsInForce {
   /** Problems of a reload that failed, until one succeeds. */
   #failure: readonly string[] | undefined
   #restartRequired: readonly string[] = []
+  /** What was read once, at start. */
+  readonly #started: Config
   #reportModeSince: number | undefined
 
   constructor(settings: Settings, metrics: Metrics, log: Logger) {
     this.#metrics = metrics
     this.#log = log
     this.#settings = settings
+    this.#started = settings.config
     this.#generation = this.#generationOf(settings, 1, undefined)
     this.#describe()
   }
@@ -145,7 +148,7 @@ export class SettingsInForce {
     if (before.hooks !== hooks) void before.hooks?.retire()
     this.#settings = settings
     this.#failure = undefined
-    this.#restartRequired = restartRequired(before.config, settings.config, this.#restartRequired)
+    this.#restartRequired = restartRequired(this.#started, settings.config)
     this.#describe()
     return before
   }
@@ -156,6 +159,7 @@ export class SettingsInForce {
     const restartRequired = this.#restartRequired
     this.#metrics.policyReloads.inc({ outcome: 'ok' })
     this.#log.info({ hash, mode, entries: entries.length, restartRequired }, 'reloaded')
+    if (restartRequired.length > 0) this.#log.warn({ restartRequired }, 'these keys are as they were until a restart')
     return { outcome: 'loaded', policyHash: hash, restartRequired }
   }
 
@@ -239,8 +243,8 @@ function boundTo(listen: Listen, name: string): unknown {
   return Object.entries(listen).find(([key]) => key === name)
 }
 
-/** Keys that are read once, at start: those that changed now, and those that wait already. */
-function restartRequired(before: Config, after: Config, waiting: readonly string[]): string[] {
+/** Keys that are read once, at start, and say something else now. */
+function restartRequired(before: Config, after: Config): string[] {
   const changed = [
     ...[...new Set([...Object.keys(before.listen), ...Object.keys(after.listen)])].map(
       (name) => [`listen.${name}`, (config: Config) => boundTo(config.listen, name)] as const,
@@ -249,5 +253,5 @@ function restartRequired(before: Config, after: Config, waiting: readonly string
     ['stateDirectory', (config: Config) => config.stateDirectory] as const,
     ['relay', (config: Config) => config.relay] as const,
   ].filter(([, read]) => JSON.stringify(read(before)) !== JSON.stringify(read(after)))
-  return [...new Set([...waiting, ...changed.map(([key]) => key)])]
+  return changed.map(([key]) => key)
 }

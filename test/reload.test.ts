@@ -93,6 +93,13 @@ describe('a reload', () => {
     expect(gateway.gateway.readiness().lines).toContain('restart required for: stateDirectory')
   })
 
+  it('does not ask for a restart any more once the file says again what was read at start', async () => {
+    gateway = await startGateway(both())
+    await gateway.reload(`${both()}stateDirectory: elsewhere\n`)
+    expect(await gateway.reload(both())).toMatchObject({ outcome: 'loaded', restartRequired: [] })
+    expect(gateway.gateway.readiness().lines.join()).not.toContain('restart required')
+  })
+
   it('takes new limits, DNS servers and report mode at once', async () => {
     gateway = await startGateway(both())
     await gateway.reload(`${both()}mode: report\nlimits: { tunnelsPerClient: 1 }\n`)
@@ -168,6 +175,25 @@ describe('a config that is watched', () => {
     await writeFile(file, 'cloud: china\n')
     await waitFor(() => (changes > 0 ? true : undefined), 'the change')
     expect(changes).toBe(1)
+  })
+
+  it('is taken for half written when it is empty and was not before', async () => {
+    const file = join(folder, 'gateway.yaml')
+    await writeFile(file, 'cloud: public\n')
+    source = new ConfigSource(file)
+    expect(await source.load()).toMatchObject({ ok: true })
+    await writeFile(file, '')
+    expect(await source.load()).toMatchObject({ ok: false, error: [{ message: expect.stringContaining('it is empty now') }] })
+    await writeFile(file, 'rules: []\n')
+    expect(await source.load()).toMatchObject({ ok: true })
+  })
+
+  it('may be empty from the start', async () => {
+    const file = join(folder, 'gateway.yaml')
+    await writeFile(file, '')
+    source = new ConfigSource(file)
+    expect(await source.load()).toMatchObject({ ok: true })
+    expect(await source.load()).toMatchObject({ ok: true })
   })
 
   it('is seen to change when Kubernetes swaps the link to its folder', async () => {

@@ -68,7 +68,7 @@ export async function caInit(options: CaInitOptions, io: CommandIo, now = new Da
     `made ${files.caCertificate}: the certificate, for clients to trust`,
     ...facts(authority.value),
     '',
-    `next: \`sallyport ca show --config ${file}\` says how clients come to trust it; then restart the gateway`,
+    `next: \`sallyport ca show --config ${file}\` says how clients come to trust it; a gateway that runs takes it over by itself`,
   ]
   io.stdout.write(`${lines.map(printable).join('\n')}\n`)
   return EXIT.ok

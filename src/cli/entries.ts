@@ -27,7 +27,7 @@ const COLUMNS: readonly Column[] = [
 const RISK_COLUMNS: readonly Column[] = [
   { title: 'TENANCY', leastCharacters: 9 },
   { title: 'ENTRY, PATTERNS', leastCharacters: 39, whole: true },
-  { title: 'WHO CAN RECEIVE DATA THERE', leastCharacters: 12 },
+  { title: 'WHO CAN RECEIVE DATA THERE', leastCharacters: 12, whole: true },
 ]
 
 const UNPROXIED_COLUMNS: readonly Column[] = [

@@ -54,6 +54,7 @@ function verdictFacts({
   wouldDeny,
   reportedBy,
   parents,
+  path,
 }: Explanation): readonly Fact[] {
   return [
     ['reason', reason && `${reason}: ${reasonSpec(reason).means}`],
@@ -64,7 +65,11 @@ function verdictFacts({
     ['parent', parents && `${parents.join(', then ')}: it resolves the name and connects; see \`upstream\``],
     [
       'inspect',
-      verdict === 'inspect' ? 'path and method of each request are judged; ask with a URL to have one judged' : undefined,
+      verdict === 'inspect'
+        ? path === undefined
+          ? 'path and method of each request are judged; ask with a URL to have one judged'
+          : 'TLS ends here, and this path and method are allowed; each request is judged by itself'
+        : undefined,
     ],
   ]
 }

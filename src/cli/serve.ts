@@ -38,7 +38,9 @@ export async function serve({ config: file }: { readonly config: string }): Prom
     const { cloud, editions, mode, entries, hash } = loaded.value.compiled.policy
     log.info({ config: file, cloud, editions, mode, entries: entries.length, hash }, 'serving')
   } catch (error) {
-    log.fatal({ err: error }, `cannot start: ${error instanceof Error ? error.message : error}`)
+    // What the system refused says all there is to say; anything else is ours, and wants its stack.
+    const isSystems = error instanceof Error && error.cause !== undefined
+    log.fatal(isSystems ? {} : { err: error }, `cannot start: ${error instanceof Error ? error.message : error}`)
     return EXIT_UNAVAILABLE
   }
   const code = await stopped
@@ -88,14 +90,20 @@ function warn(log: Logger, { warnings }: LoadedConfig): void {
   for (const warning of warnings) log.warn(formatProblem(warning))
 }
 
+/** Ctrl-C under npm comes twice: from the terminal to the whole group, and from npm. Nobody means it twice so soon. */
+const SAME_PRESS_MS = 500
+
 /** SIGTERM and SIGINT drain, the second one ends at once; SIGHUP reloads; SIGUSR2 reopens the audit log after its rotation. */
 function untilStopped(gateway: RunningGateway, log: Logger): Promise<number> {
   return new Promise((resolve) => {
-    let signals = 0
+    let firstAt: number | undefined
     const onStop = (signal: NodeJS.Signals) => {
-      signals++
-      log.info({ signal }, signals === 1 ? 'draining; the same signal again ends at once' : 'ending at once')
-      void (signals === 1 ? gateway.drain() : gateway.stop()).then(() => resolve(0))
+      const now = performance.now()
+      if (signal === 'SIGINT' && firstAt !== undefined && now - firstAt < SAME_PRESS_MS) return
+      const isFirst = firstAt === undefined
+      firstAt ??= now
+      log.info({ signal }, isFirst ? 'draining; the same signal again ends at once' : 'ending at once')
+      void (isFirst ? gateway.drain() : gateway.stop()).then(() => resolve(0))
     }
     process.on('SIGTERM', onStop)
     process.on('SIGINT', onStop)

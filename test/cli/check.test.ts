@@ -47,6 +47,28 @@ describe('sallyport check', () => {
     expect(code).toBe(0)
   })
 
+  it('warns of a rule under which everybody can have a name, at its line', async () => {
+    const file = write("rules:\n  - { name: wide, hosts: ['*.blob.core.windows.net'] }\n")
+    const { code, stdout } = await sallyport(['check', '-c', file])
+    expect(stdout).toContain(
+      `${file}:2:1: warning: \`rule/wide\` covers \`*.blob.core.windows.net\`, where everybody can have a name`,
+    )
+    expect(code).toBe(0)
+  })
+
+  it('warns of a listener for others that lets nobody else in', async () => {
+    const asks = async (text: string) => (await sallyport(['check', '-c', write(text)])).stdout
+    expect(await asks('listen: { proxy: "0.0.0.0:3128" }\n')).toContain('lets nobody but this machine in')
+    expect(await asks('listen: { proxy: "0.0.0.0:3128" }\nclients: { allow: ["10.0.0.0/8"] }\n')).not.toContain('lets nobody')
+    expect(await asks('')).not.toContain('lets nobody')
+  })
+
+  it('notes report mode, and an audit log whose folder is not there', async () => {
+    const { stdout } = await sallyport(['check', '-c', write('mode: report\naudit: { file: nowhere/audit.log }\n')])
+    expect(stdout).toContain('note: `mode: report` lets nearly everything out')
+    expect(stdout).toMatch(/note: there is no folder `\S*nowhere` here/)
+  })
+
   it('exits 78 where there is no file', async () => {
     const { code, stdout } = await sallyport(['check', '-c', 'no-such-file.yaml'])
     expect(code).toBe(78)

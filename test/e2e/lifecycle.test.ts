@@ -183,6 +183,18 @@ it('SIGINT drains as well', async () => {
   expect(await gateway.exited).toEqual({ code: 0, signal: null })
 })
 
+it('SIGINT that comes twice for one press of a key, as under npm, is one', async () => {
+  const gateway = await start('{ drainDelaySeconds: 600, drainSeconds: 600 }')
+  const client = await openTunnel(gateway)
+  gateway.signal('SIGINT')
+  await gateway.logged('draining; the same signal again ends at once')
+  gateway.signal('SIGINT')
+  await echo(client, 'still carried')
+  expect(gateway.log.map(({ msg }) => msg)).not.toContain('ending at once')
+  gateway.signal('SIGTERM')
+  expect(await gateway.exited).toEqual({ code: 0, signal: null })
+})
+
 describe('a start that fails', () => {
   async function failing(yaml: string): Promise<ProgramUnderTest> {
     const gateway = new ProgramUnderTest(yaml)
@@ -230,6 +242,8 @@ describe('a start that fails', () => {
   it('for an audit log that cannot be opened says which file', async () => {
     const gateway = await failing('audit: { file: missing/folder/audit.log }\n')
     expect((await gateway.exited).code).toBe(69)
-    expect(gateway.log.at(-1)?.msg).toMatch(/^cannot start: ENOENT: .*missing\/folder\/audit\.log/)
+    expect(gateway.log.at(-1)?.msg).toMatch(
+      /^cannot start: cannot open the audit log `\S*missing\/folder\/audit\.log` \(`audit\.file`\): ENOENT$/,
+    )
   })
 })

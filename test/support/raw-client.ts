@@ -1,4 +1,7 @@
+import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+
+const PLACES_USED = new Set<string>()
 
 /** A client that sends exactly the bytes it is told, and shows exactly what comes back. */
 export class RawClient {
@@ -24,15 +27,19 @@ export class RawClient {
     socket.on('end', () => this.#notify())
   }
 
-  static connect(port: number, host = '127.0.0.1', localAddress?: string): Promise<RawClient> {
-    return new Promise((resolve, reject) => {
+  static async connect(port: number, host = '127.0.0.1', localAddress?: string): Promise<RawClient> {
+    for (;;) {
       const socket = connect({ host, port, allowHalfOpen: true, ...(localAddress === undefined ? {} : { localAddress }) })
-      socket.once('error', reject)
-      socket.once('connect', () => {
-        socket.off('error', reject)
-        resolve(new RawClient(socket))
-      })
-    })
+      await once(socket, 'connect')
+      const client = new RawClient(socket)
+      // Tests know a connection's audit lines by its port, which the system gives out again.
+      const place = `${socket.localAddress} ${client.localPort}`
+      if (!PLACES_USED.has(place)) {
+        PLACES_USED.add(place)
+        return client
+      }
+      client.close()
+    }
   }
 
   get bytes(): Buffer {

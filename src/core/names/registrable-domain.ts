@@ -18,8 +18,8 @@ export type Ownership =
       readonly service: string
       readonly itself: boolean
     }
-  /** A name of one label, or a suffix like `co.uk`. */
-  | { readonly kind: 'unknown' }
+  /** A name of one label, or a suffix like `co.uk` under which registrars sell names. */
+  | { readonly kind: 'unknown'; readonly isPublicSuffix?: true }
 
 /** What the Public Suffix List's private section says of a suffix. */
 const LISTED_BY_PSL = 'a provider on the Public Suffix List'
@@ -47,11 +47,11 @@ export class SharedSuffixes {
   ownershipOf(host: Hostname): Ownership {
     const listed = this.#sharedSuffixOf(host)
     if (listed !== undefined) return { kind: 'shared', ...listed, itself: listed.suffix === host }
-    const { domain, publicSuffix, isPrivate } = parse(host, PARSING)
+    const { domain, publicSuffix, isPrivate, isIcann } = parse(host, PARSING)
     if (isPrivate && publicSuffix !== null)
       return { kind: 'shared', suffix: publicSuffix, service: LISTED_BY_PSL, itself: publicSuffix === host }
     const name = domain === null ? undefined : parseHostname(domain)
-    if (!name?.ok) return { kind: 'unknown' }
+    if (!name?.ok) return { kind: 'unknown', ...(isIcann ? { isPublicSuffix: true } : {}) }
     const above = this.#serviceAtOrUnder(name.value)
     return { kind: 'domain', domain: name.value, ...(above === undefined ? {} : { above }) }
   }

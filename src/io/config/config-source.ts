@@ -1,7 +1,7 @@
 import { type FSWatcher, watch } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import type { Result } from '../../core/result.ts'
+import { err, type Result } from '../../core/result.ts'
 import { type FileReads, readNow } from '../file-reads.ts'
 import { digest } from './digest.ts'
 import { findFiles, isPattern } from './include.ts'
@@ -25,6 +25,8 @@ export class ConfigSource {
   #poll: NodeJS.Timeout | undefined
   #settle: NodeJS.Timeout | undefined
   #onChange: (() => void) | undefined
+  /** It has said something, and been loaded. */
+  #hadContent = false
 
   constructor(file: string) {
     this.file = file
@@ -44,6 +46,9 @@ export class ConfigSource {
     this.#fingerprint = sameFiles(files, this.#files) ? before : await fingerprint(files)
     this.#files = files
     if (this.#onChange !== undefined) this.#watchFolders()
+    const isEmpty = loaded.ok && loaded.value.contentHash === NO_CONTENT
+    if (isEmpty && this.#hadContent) return err([{ file: this.file, severity: 'error', message: EMPTIED }])
+    if (loaded.ok) this.#hadContent = !isEmpty
     return loaded
   }
 
@@ -90,6 +95,10 @@ export class ConfigSource {
     this.#onChange?.()
   }
 }
+
+/** Somebody writes it just now (`... > gateway.yaml`), or has lost it: the rules in force are better than none. */
+const NO_CONTENT = digest('')
+const EMPTIED = 'it is empty now, and was not before: taken for a file that is being written; to have no rules, write `rules: []`'
 
 async function fingerprint(files: readonly string[]): Promise<string> {
   return (await Promise.all(files.map(contentOf))).join(' ')

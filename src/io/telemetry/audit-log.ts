@@ -100,7 +100,14 @@ export class AuditLog implements AuditSink {
 
   /** Opens the file for appending; throws what the file system says. */
   async open(): Promise<void> {
-    this.#take(await openFile(this.#options.file))
+    const { file } = this.#options
+    this.#take(
+      await openFile(file).catch((error: NodeJS.ErrnoException) => {
+        throw new Error(`cannot open the audit log \`${file}\` (\`audit.file\`): ${error.code ?? error.message}`, {
+          cause: error,
+        })
+      }),
+    )
     this.#rotation = setInterval(() => this.#lookForRotation(), ROTATION_CHECK_MS)
     this.#rotation.unref()
   }
