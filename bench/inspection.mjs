@@ -34,6 +34,9 @@ const CERTGEN = '/usr/lib/squid/security_file_certgen'
 /** What `/proc/PID/stat` counts in. */
 const TICKS_PER_SECOND = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }))
 
+/** Of Sallyport alone, beside the first round of both that is thrown away. */
+const WARM_UP_ROUNDS = 3
+
 const { values: options } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
@@ -192,6 +195,8 @@ async function checkEnforcement(proxy, setting) {
 
 async function measure(scenario, proxies, setting) {
   const results = new Map(proxies.map(({ name }) => [name, []]))
+  // A just-in-time compiler is done after some ten thousand requests, and a gateway runs for weeks.
+  for (let round = 0; round < WARM_UP_ROUNDS; round++) await load(scenario, proxies[0], setting)
   for (let round = 0; round <= Number(options.rounds); round++) {
     for (const proxy of proxies) {
       const before = cpuSeconds(proxy.child.pid)

@@ -2,7 +2,7 @@ import type { Denial } from '../../core/policy/enforce.ts'
 import { judgeHello } from '../../core/policy/judge-opening.ts'
 import { type Answer, formatClosingAnswer } from '../../core/wire/answer.ts'
 import { ACCESS_DENIED_ALERT, HelloReader, type HelloReading } from '../../core/wire/client-hello.ts'
-import { type PlainConnect, readPlainConnect } from '../../core/wire/connect-head.ts'
+import { type PlainHead, readPlainConnect } from '../../core/wire/plain-head.ts'
 import { ClientConnection } from './client-connection.ts'
 import { DoorTunnel, type DoorTunnelParts } from './door-tunnel.ts'
 import type { Exchange, Refusal } from './exchange.ts'
@@ -35,7 +35,7 @@ export function connectAtDoor(
 
 /** The life of a CONNECT at the door: what `openTunnel` does for one that is a socket of Node's. */
 class ConnectAtDoor extends DoorTunnel {
-  readonly #plain: PlainConnect
+  readonly #plain: PlainHead
   readonly #serveInside: ServeHttp
   /** Of the opening; absent where none is judged. */
   #reader: HelloReader | undefined
@@ -44,7 +44,7 @@ class ConnectAtDoor extends DoorTunnel {
   #isJudged = false
   #ruling: Allowed | undefined
 
-  constructor(parts: DoorTunnelParts, exchange: Exchange, plain: PlainConnect, serveInside: ServeHttp) {
+  constructor(parts: DoorTunnelParts, exchange: Exchange, plain: PlainHead, serveInside: ServeHttp) {
     super(parts, exchange)
     this.#plain = plain
     this.#serveInside = serveInside

@@ -11,9 +11,11 @@ import {
   type RequestTarget,
   type WireProblem,
 } from '../../core/wire/request-head.ts'
+import { claimOf } from './claim.ts'
 import type { HttpSession } from './client-connection.ts'
+import type { Destination } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
-import { type Allowed, judgeHead, rule, ruleTransparent } from './judge.ts'
+import { type Allowed, admit, judgeHead, rule, ruleTransparent } from './judge.ts'
 import type { ProxyContext } from './proxy-context.ts'
 
 /** What is to be forwarded, judged. */
@@ -29,6 +31,38 @@ export interface ForwardPlan {
 }
 
 const DEFAULT_PORT = { http: 80, https: 443 } as const
+
+/** Undefined where a request has its line already: while something was waited for, the rest of it turned out malformed. */
+export type Admitted = Result<ForwardPlan, Refusal> | undefined
+
+/**
+ * Whether a request may be forwarded: admission first, then what it says. At once, before the parser reads on, unless a password has to be
+ * looked at or another process to be asked.
+ */
+export function admitForward(context: ProxyContext, exchange: Exchange, head: RequestHead): Admitted | Promise<Admitted> {
+  const plan = (barred: Refusal | undefined): Admitted | Promise<Admitted> => {
+    if (exchange.settled) return undefined
+    if (barred !== undefined) return err(barred)
+    const planned = planForward(context, exchange, head)
+    return planned instanceof Promise ? planned.then((late) => (exchange.settled ? undefined : late)) : planned
+  }
+  const admitted = admit(context, exchange, head)
+  return admitted instanceof Promise ? admitted.then(plan) : plan(admitted)
+}
+
+/** Where it may be sent. */
+export function locateForward(
+  context: ProxyContext,
+  exchange: Exchange,
+  { authority }: ForwardPlan,
+  deadline: number,
+): Promise<Result<Destination, Refusal>> {
+  // What was judged: the host that the origin is told, or the address that the client was connecting to.
+  const { policy, target = authority, entry, receivedVia } = exchange
+  const { upstream } = exchange.generation
+  const claim = claimOf(context, exchange)
+  return context.dialer.locate({ policy, upstream, ...target, entry, claim, receivedVia }, deadline)
+}
 
 /** Wire, session and policy, of a request that was admitted: what may be sent, or why nothing is. */
 export function planForward(

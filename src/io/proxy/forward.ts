@@ -4,17 +4,15 @@ import httpProxy from 'http-proxy'
 import { parseIp } from '../../core/names/ip.ts'
 import { type Field, requestFields, responseFields } from '../../core/wire/fields.ts'
 import type { RequestHead } from '../../core/wire/request-head.ts'
-import { claimOf } from './claim.ts'
 import { Caller, type Destination } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
-import { type ForwardPlan, planForward } from './forward-plan.ts'
-import { admit } from './judge.ts'
+import { admitForward, type ForwardPlan, locateForward } from './forward-plan.ts'
 import { connectOrigin } from './origin-connector.ts'
 import type { ProxyContext } from './proxy-context.ts'
 import { groupedFields, type Responder } from './responder.ts'
 
 /** Interim answers an origin may send before its answer. None is passed on; a flood of them is a fault. */
-const MAX_INTERIM_ANSWERS = 16
+export const MAX_INTERIM_ANSWERS = 16
 
 /** Methods that may be sent again when a kept connection turns out dead (RFC 9110 section 9.2.2). */
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
@@ -63,26 +61,14 @@ export class Forwarder {
 
   async forward(request: ForwardRequest): Promise<void> {
     const { exchange, head, responder } = request
-    const admitted = admit(this.#context, exchange, head)
-    const barred = admitted instanceof Promise ? await admitted : admitted
-    // In the meantime the rest of the request may have turned out malformed, and the client may have gone.
-    if (exchange.settled) return
-    if (barred !== undefined) return refuse(request, barred)
-    const planned = planForward(this.#context, exchange, head)
-    const plan = planned instanceof Promise ? await planned : planned
-    if (exchange.settled) return
+    const admitted = admitForward(this.#context, exchange, head)
+    const plan = admitted instanceof Promise ? await admitted : admitted
+    if (plan === undefined) return
     if (!plan.ok) return refuse(request, plan.error)
     if (responder.gone) return exchange.served({ ...NOTHING_RELAYED, endedBy: 'client' })
     responder.onClose(() => this.#onClientDone(request))
-    const { authority } = plan.value
-    const { dialer } = this.#context
-    const deadline = dialer.deadline()
-    // What was judged: the host that the origin is told, or the address that the client was connecting to.
-    const { policy, target = authority, entry } = exchange
-    const claim = claimOf(this.#context, exchange)
-    const { upstream } = exchange.generation
-    const { receivedVia } = exchange
-    const located = await dialer.locate({ policy, upstream, ...target, entry, claim, receivedVia }, deadline)
+    const deadline = this.#context.dialer.deadline()
+    const located = await locateForward(this.#context, exchange, plan.value, deadline)
     if (!located.ok) return refuse(request, located.error)
     await this.#send(request, plan.value, located.value, deadline)
   }
@@ -90,7 +76,7 @@ export class Forwarder {
   async #send(request: ForwardRequest, plan: ForwardPlan, destination: Destination, deadline: number): Promise<void> {
     const { exchange, req, res, responder, head } = request
     const agent = this.#context.pool.agentFor(exchange, plan, destination)
-    const isKept = agent.hasIdle && mayUseKept(request, plan)
+    const isKept = agent.hasIdle && mayUseKept(exchange, head, plan)
     // From here to `web` nothing may wait where a kept connection is counted on: another request could take it.
     if (!isKept) {
       const connected = await this.#connect(request, destination, deadline)
@@ -100,7 +86,7 @@ export class Forwarder {
       }
       if (!connected.ok) return refuse(request, connected.error)
       agent.offer(connected.value)
-    }
+    } else agent.offerKept()
     const fields = requestFields({ ...plan, rawHeaders: head.rawHeaders, httpVersion: req.httpVersion, via: this.#context.via })
     const flight: Flight = { request, plan, destination, fields, isFresh: !isKept, relayed: () => NOTHING_RELAYED }
     this.#flights.set(req, flight)
@@ -206,7 +192,7 @@ export class Forwarder {
   }
 
   #onError(error: NodeJS.ErrnoException, flight: Flight): void {
-    const { request, plan, proxyReq, answer } = flight
+    const { request, plan, answer } = flight
     const { exchange, responder, head, req } = request
     if (exchange.settled) return responder.abandonBody()
     // A whole answer goes out even where the origin would not have the rest of the request.
@@ -215,8 +201,8 @@ export class Forwarder {
       if (!responder.gone) flight.brokenBy = 'origin'
       return responder.abort()
     }
-    const wasDead = proxyReq?.reusedSocket === true && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
-    if (!flight.isFresh && wasDead && isReplayable(head, plan)) {
+    const wasDead = !flight.isFresh && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
+    if (wasDead && isReplayable(head, plan)) {
       this.#flights.delete(req)
       // The others that were kept are no younger.
       this.#context.pool.agentFor(exchange, plan, flight.destination).closeIdle()
@@ -227,7 +213,10 @@ export class Forwarder {
   }
 }
 
-const UNASKED_SWITCH: Refusal = { reason: 'origin_protocol_error', detail: 'the origin switched protocols without being asked' }
+export const UNASKED_SWITCH: Refusal = {
+  reason: 'origin_protocol_error',
+  detail: 'the origin switched protocols without being asked',
+}
 
 const NOTHING_RELAYED = { bytesUp: 0, bytesDown: 0 }
 
@@ -243,8 +232,7 @@ class OriginTimeout extends Error {}
  * A kept connection may have died unseen. A request that cannot be sent again rather takes the one that was made for its tunnel,
  * if that is still to be had; any other lets that one go.
  */
-function mayUseKept({ exchange, head }: ForwardRequest, plan: ForwardPlan): boolean {
-  const { session } = exchange.connection
+export function mayUseKept({ connection: { session } }: Exchange, head: RequestHead, plan: ForwardPlan): boolean {
   if (session?.dialled === undefined) return true
   if (!isReplayable(head, plan)) return false
   session.dialled.socket.destroy()

@@ -24,8 +24,9 @@ import { HeldBytes } from './held-bytes.ts'
 import { Http2Inside } from './http2-inside.ts'
 import { headOf } from './judge.ts'
 import { ListenerDoor } from './listener-door.ts'
-import { wireProblemOf } from './parser-error.ts'
+import { HEAD_TIMEOUT, wireProblemOf } from './parser-error.ts'
 import type { ClientPlaces } from './places.ts'
+import { PlainHttp } from './plain-http.ts'
 import type { ProxyContext } from './proxy-context.ts'
 import type { Redirected } from './redirected.ts'
 import { Http1Responder } from './responder.ts'
@@ -53,6 +54,7 @@ export class ProxyListener {
   readonly #forwarder: Forwarder
   readonly #server: Server | TlsServer
   #http2: Http2Inside
+  readonly #plain: PlainHttp
   /** Every connection that is open, and what is inside one. */
   readonly #connections = new Map<Socket, ClientConnection>()
   readonly #places: ClientPlaces
@@ -94,6 +96,7 @@ export class ProxyListener {
     // Node would silently drop the fields past 2,000; ours are counted and refused.
     this.#server.maxHeadersCount = 0
     this.#http2 = this.#http2Inside(limits)
+    this.#plain = this.#plainHttp()
     this.#parser = takenFrom(this.#server, tls === undefined ? 'connection' : 'secureConnection')
     this.#shakeHands = tls === undefined ? undefined : takenFrom(this.#server, 'connection')
     this.#front = this.#frontOf(options)
@@ -160,6 +163,22 @@ export class ProxyListener {
     })
   }
 
+  #plainHttp(): PlainHttp {
+    return new PlainHttp({
+      context: this.#context,
+      exchange: (connection) => this.#exchange(connection, kindOf(connection)),
+      parse: (socket) => this.#parse(socket),
+      onIdle: ({ socket }) => this.#onIdle(socket),
+      onSilence: (connection) => this.#refuseUnread(connection, HEAD_TIMEOUT),
+      onOvertaking: (connection) => {
+        const detail = 'an answer is pending, and what came is no request that could wait for it'
+        this.#exchange(connection, kindOf(connection)).refuse({ reason: 'malformed_request', detail })
+        connection.socket.destroy()
+      },
+      onFault: (error, exchange) => this.#fault(error, exchange),
+    })
+  }
+
   /** Calls back after each connection that is accepted. */
   onConnection(callback: () => void): void {
     this.#onConnection = callback
@@ -220,6 +239,7 @@ export class ProxyListener {
     this.#server.close()
     this.#server.closeIdleConnections()
     this.#http2.stop()
+    this.#plain.stop()
   }
 
   /** Closes everything at once. */
@@ -253,8 +273,11 @@ export class ProxyListener {
   #accept(socket: Socket): void {
     this.#occupy(socket)
     const connection = new ClientConnection(socket, this.name)
-    if (this.#front === undefined) this.#enter(socket)
+    // What comes past the door is no CONNECT, and mostly a request.
+    const isPlain = this.#opened !== undefined && this.#front === undefined
+    if (this.#front === undefined && !isPlain) this.#enter(socket)
     this.#own(connection)
+    if (isPlain) this.#plain.serve(connection)
     this.#onConnection?.()
     const front = this.#front
     if (front !== undefined) this.#guard(socket, () => openFront(front, connection))
@@ -404,7 +427,7 @@ export class ProxyListener {
     const { socket } = inside
     this.#own(inside)
     if (socket instanceof TLSSocket && socket.alpnProtocol === 'h2') this.#http2.serve(inside)
-    else this.#parse(socket)
+    else this.#plain.serve(inside)
   }
 
   /** Gives a connection to the HTTP parser, or back to it. */
@@ -455,13 +478,20 @@ export class ProxyListener {
     // The last answer is on its way out; what else the client sends is not looked at.
     if (connection.closing) return
     connection.closing = true
-    const { pending, newest } = connection
+    const { newest } = connection
     if (newest?.req.complete === false) {
       // A client that ends in the middle of a body has gone; with any other error it is still there.
       if (error.code === 'HPE_INVALID_EOF_STATE') socket.destroy()
       else this.#onBrokenBody(connection, newest, problem)
       return
     }
+    this.#refuseUnread(connection, problem)
+  }
+
+  /** Nothing was read as a request: there is a line for what came all the same, or for what did not. */
+  #refuseUnread(connection: ClientConnection, problem: WireProblem): void {
+    const { socket, pending } = connection
+    connection.closing = true
     const client = this.#context.generation().config.clients.allow
     const exchange = this.#exchange(connection, kindOf(connection))
     const refusal = client.contains(connection.client) ? problem : ({ reason: 'client_not_allowed' } as const)

@@ -6,6 +6,7 @@ import { LRUCache } from '../lru.ts'
 import type { Destination } from './dial.ts'
 import type { Exchange } from './exchange.ts'
 import type { ForwardPlan } from './forward-plan.ts'
+import { PlainOrigin } from './plain-origin.ts'
 
 /** Origins whose idle connections are kept; the one used longest ago makes way. */
 const MAX_ORIGINS = 512
@@ -55,11 +56,14 @@ class IdleConnections {
 }
 
 /**
- * Node's agent without its dialling: it uses an idle connection, or the one that was dialled for the request. Where there is
- * neither, the request fails; nothing is ever dialled that was not vetted.
+ * The connections of one origin. To Node it is an agent without its dialling: it uses an idle connection, or the one that was dialled for
+ * the request. Where there is neither, the request fails; nothing is ever dialled that was not vetted. Plain requests take their
+ * connections without Node's client; what is idle is there for both.
  */
 export class OriginAgent extends Agent {
   readonly #offered: Socket[] = []
+  /** Idle after a plain request, the one used last at the end. */
+  readonly #plain: PlainOrigin[] = []
   readonly #hooks: PoolHooks
   readonly #all: IdleConnections
   readonly #onClose: (this: Duplex) => void
@@ -78,7 +82,56 @@ export class OriginAgent extends Agent {
   }
 
   get hasIdle(): boolean {
-    return Object.values(this.freeSockets).some((sockets) => sockets?.some((socket) => !socket.destroyed && socket.writable))
+    return this.#plain.some(({ isUsable }) => isUsable) || this.#hasFree
+  }
+
+  /** Idle after a request through Node. */
+  get #hasFree(): boolean {
+    return this.freeSockets[NAME]?.some((socket) => !socket.destroyed && socket.writable) === true
+  }
+
+  /** An idle connection for a plain request. */
+  takePlain(): PlainOrigin | undefined {
+    for (let origin = this.#plain.pop(); origin !== undefined; origin = this.#plain.pop()) {
+      this.#all.delete(origin.socket)
+      if (origin.isUsable) return origin
+    }
+    const free = this.freeSockets[NAME] ?? []
+    for (let socket = free.pop(); socket !== undefined; socket = free.pop()) {
+      this.#unwatch(socket)
+      // It is no longer the agent's: Node's own word for it.
+      socket.emit('agentRemove')
+      if (!socket.destroyed && socket.writable) return new PlainOrigin(socket)
+    }
+    return undefined
+  }
+
+  /** Keeps the connection of a plain request whose answer is complete. @param idleMs for no longer than this, if the origin says so */
+  keepPlain(origin: PlainOrigin, idleMs = Number.POSITIVE_INFINITY): void {
+    const isFull = this.#plain.length + (this.freeSockets[NAME]?.length ?? 0) >= this.#hooks.limits().perOrigin
+    if (isFull) this.#hooks.onHit('origin_idle_connections_per_origin')
+    if (this.#isRetired || isFull || idleMs <= 0 || !origin.isUsable) return origin.destroy()
+    const leave = () => {
+      const at = this.#plain.indexOf(origin)
+      if (at >= 0) this.#plain.splice(at, 1)
+      this.#all.delete(origin.socket)
+      origin.destroy()
+    }
+    const onQuiet = () => {
+      this.#hooks.onHit('origin_keep_alive_seconds')
+      leave()
+    }
+    // What an origin sends now answers nothing: the next request would take it for its answer.
+    origin.serve({ onBytes: leave, onEnd: leave, onLost: leave, onQuiet }, Math.min(idleMs, this.#hooks.limits().idleMs))
+    this.#plain.push(origin)
+    this.#all.add(origin.socket)
+  }
+
+  /** Where Node has no idle connection, its next request gets one that a plain request has left. */
+  offerKept(): void {
+    if (this.#hasFree) return
+    const origin = this.takePlain()
+    if (origin !== undefined) this.offer(origin.release())
   }
 
   /** Gives the connection that the next request takes if no idle one is there. */
@@ -94,7 +147,8 @@ export class OriginAgent extends Agent {
   }
 
   closeIdle(): void {
-    for (const sockets of Object.values(this.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
+    for (const socket of this.freeSockets[NAME] ?? []) socket.destroy()
+    for (const origin of [...this.#plain]) origin.destroy()
   }
 
   /** Keeps nothing from now on: what is in use ends with its request. */
@@ -106,7 +160,7 @@ export class OriginAgent extends Agent {
   /** What an origin sends on an idle connection answers nothing: the next request would take it for its answer. */
   override keepSocketAlive(socket: Duplex): boolean {
     if (this.#isRetired) return false
-    if ((this.freeSockets['origin']?.length ?? 0) >= this.#hooks.limits().perOrigin) {
+    if (this.#plain.length + (this.freeSockets[NAME]?.length ?? 0) >= this.#hooks.limits().perOrigin) {
       this.#hooks.onHit('origin_idle_connections_per_origin')
       return false
     }
@@ -121,11 +175,15 @@ export class OriginAgent extends Agent {
   }
 
   override reuseSocket(socket: Duplex, request: ClientRequest): void {
+    this.#unwatch(socket)
+    super.reuseSocket(socket, request)
+  }
+
+  #unwatch(socket: Duplex): void {
     socket.off('data', endUnasked)
     socket.off('close', this.#onClose)
     socket.off('timeout', this.#onTimeout)
     this.#all.delete(socket)
-    super.reuseSocket(socket, request)
   }
 
   override createConnection(): Duplex {
@@ -136,9 +194,11 @@ export class OriginAgent extends Agent {
 
   /** One agent is one origin: whatever Node reads from the options, it is the same connection. */
   override getName(): string {
-    return 'origin'
+    return NAME
   }
 }
+
+const NAME = 'origin'
 
 function endUnasked(this: Duplex): void {
   this.destroy()

@@ -15,7 +15,7 @@ export function wireProblemOf(
         ? { reason: 'target_too_long', detail: 'the request line has no end within the limit' }
         : { reason: 'head_too_large', detail: 'the head has no end within the limit' }
     case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return { reason: 'head_timeout', detail: 'the head was not complete in time' }
+      return HEAD_TIMEOUT
     case 'HPE_INVALID_CHUNK_SIZE':
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
       return { reason: 'body_malformed', detail: 'a chunk is not validly framed' }
@@ -26,6 +26,8 @@ export function wireProblemOf(
       return { reason: 'malformed_request', detail: `the parser says ${error.code}` }
   }
 }
+
+export const HEAD_TIMEOUT: WireProblem = { reason: 'head_timeout', detail: 'the head was not complete in time' }
 
 const TLS_HANDSHAKE = 22
 const LINE_FEED = 10

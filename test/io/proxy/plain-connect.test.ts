@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage } from 'node:http'
 import { Duplex } from 'node:stream'
 import { describe, expect, it } from 'vitest'
-import { readPlainConnect } from '../../../src/core/wire/connect-head.ts'
+import { readPlainConnect } from '../../../src/core/wire/plain-head.ts'
 
 interface Reading {
   readonly head: { readonly method: string; readonly target: string; readonly httpVersion: string; readonly rawHeaders: string[] }
