@@ -3,7 +3,7 @@
 import { createSocket } from 'node:dgram'
 import { createServer as createHttp } from 'node:http'
 import { createServer as createHttps } from 'node:https'
-import { createServer as createTcp } from 'node:net'
+import { connect, createServer as createTcp } from 'node:net'
 
 const tell = (line) => process.stdout.write(`${JSON.stringify(line)}\n`)
 const plain = (address) => (address ?? '').replace(/^::ffff:/, '')
@@ -35,7 +35,23 @@ function echo(service) {
   })
 }
 
+/** A parent proxy: CONNECT, and nothing else. */
+function proxy(service) {
+  return createTcp((socket) => {
+    socket.on('error', () => {})
+    socket.once('data', (head) => {
+      const port = Number(/^CONNECT \S+:(\d+) /.exec(head.toString('latin1'))?.[1])
+      const origin = connect({ host: service.to, port, localAddress: service.address }, () => {
+        socket.write('HTTP/1.1 200 OK\r\n\r\n')
+        socket.pipe(origin).pipe(socket)
+      })
+      origin.on('error', () => socket.destroy())
+    })
+  })
+}
+
 function serverFor(service) {
+  if (service.kind === 'proxy') return proxy(service)
   if (service.kind === 'https') return createHttps({ cert: service.cert, key: service.key }, answer(service))
   if (service.kind === 'http') return createHttp(answer(service))
   return echo(service)

@@ -25,15 +25,20 @@ export const LAB = {
   ports: { tls: 3443, http: 3080, tcp: 3333, proxy: 3128, metrics: 9464, admin: 9465 },
 } as const
 
-/** What listens in the internet. `greeting` is said before anything was received; `udp` sends datagrams back. */
+/**
+ * What listens in the internet. `greeting` is said before anything was received; `udp` sends datagrams back; `proxy` takes every CONNECT to
+ * one address, whatever host it names.
+ */
 export interface Service {
-  readonly kind: 'https' | 'http' | 'echo' | 'udp'
+  readonly kind: 'https' | 'http' | 'echo' | 'udp' | 'proxy'
   /** Owned by the internet from then on; to be dialled it has to be one that is globally reachable. */
   readonly address: string
   readonly port: number
   /** Names of the certificate of `https`. */
   readonly names?: readonly string[]
   readonly greeting?: string
+  /** Where `proxy` leads. */
+  readonly to?: string
 }
 
 /** What the internet saw. */
