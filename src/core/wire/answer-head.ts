@@ -60,7 +60,9 @@ export function readAnswerHead(text: string, method: string): Result<AnswerHead,
   if (seen.isRepeated) return err('the answer states its length, or its encoding, twice')
   const framing = framingOf(method, status, httpVersion, seen)
   if (!framing.ok) return framing
-  const keepsAlive = framing.value.kind !== 'until_close' && staysOpen(httpVersion, seen.connection)
+  // An origin that sends a body after HEAD all the same would have it taken for the next answer.
+  const isSure = framing.value.kind !== 'until_close' && method !== 'HEAD'
+  const keepsAlive = isSure && staysOpen(httpVersion, seen.connection)
   const hint = /(?:^|[ ,])timeout=(\d{1,9})/i.exec(seen.keepAlive ?? '')?.[1]
   return ok({
     status,

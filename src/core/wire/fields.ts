@@ -63,6 +63,8 @@ export function requestFields(request: OutgoingRequest): Field[] {
 /** The fields of an answer as the client gets them. Framing is the client connection's own affair, but for a stated length. */
 export function responseFields(rawHeaders: readonly string[], httpVersion: string, via: string): Field[] {
   const dropped = nominated(rawHeaders)
+  // It is how the answer's end is told, whatever `Connection` says of it.
+  dropped.delete('content-length')
   const fields: Field[] = []
   const seen: string[] = []
   for (const [name, value] of pairs(rawHeaders)) {
@@ -114,7 +116,7 @@ export function pairs(rawHeaders: readonly string[]): Field[] {
 }
 
 /** Fields that `Connection` names as its own. */
-function nominated(rawHeaders: readonly string[]): ReadonlySet<string> {
+function nominated(rawHeaders: readonly string[]): Set<string> {
   return new Set(pairs(rawHeaders).flatMap(([name, value]) => (name.toLowerCase() === 'connection' ? tokens(value) : [])))
 }
 

@@ -55,31 +55,33 @@ export function readPlainRequest(text: string): PlainHead | undefined {
   return { head: { method, target, httpVersion: '1.1', rawHeaders }, length }
 }
 
-/** Any method but the one that turns the connection into something else. */
-const OTHER_LINE = /^(?!CONNECT )[A-Z]+ [\x21-\x7e]+ HTTP\/1\.[01]\r\n/
-
-const SWITCHING: ReadonlySet<string> = new Set(['upgrade'])
+/** Whatever the full parser may take for a request, but for CONNECT, which turns the connection into something else. */
+const OTHER_HEAD =
+  /^(?!CONNECT )[A-Z][A-Z-]* [\x21-\x7e]+ HTTP\/1\.[01]\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*\r\n/
 
 /**
  * Whether what stands behind a request may wait for its answer: the head of another that leaves the connection what it is. Undefined
  * where more has to come before that can be told.
  */
-export function mayWaitItsTurn(text: string): boolean | undefined {
+export function mayWaitItsTurn(received: string): boolean | undefined {
+  // RFC 9112 section 2.2: empty lines in front of a request are overlooked.
+  const text = received.replace(/^(?:\r\n)+/, '')
+  if (text === '' || text === '\r') return undefined
   if (!/^[A-Z]/.test(text) || text.startsWith('CONNECT ')) return false
   if (!text.includes('\r\n\r\n')) return undefined
-  const start = OTHER_LINE.exec(text)
-  return start !== null && readPlainFields(text, start[0].length, [], SWITCHING) !== undefined
+  const head = OTHER_HEAD.exec(text)
+  return head !== null && !/\r\nupgrade:/i.test(head[0])
 }
 
-/** Gives where the head ends. @param barred names that none of the fields may have */
-function readPlainFields(text: string, start: number, rawHeaders: string[], barred = FRAMING): number | undefined {
+/** Gives where the head ends. */
+function readPlainFields(text: string, start: number, rawHeaders: string[]): number | undefined {
   let at = start
   while (!text.startsWith('\r\n', at)) {
     FIELD.lastIndex = at
     const field = FIELD.exec(text)
     if (field === null) return undefined
     const [whole, name = '', value = ''] = field
-    if (barred.has(name.toLowerCase())) return undefined
+    if (FRAMING.has(name.toLowerCase())) return undefined
     rawHeaders.push(name, withoutBlanks(value))
     at += whole.length
   }

@@ -176,6 +176,7 @@ export class ProxyListener {
         connection.socket.destroy()
       },
       onFault: (error, exchange) => this.#fault(error, exchange),
+      guard: (socket, act) => this.#guard(socket, act),
     })
   }
 

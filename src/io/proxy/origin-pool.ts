@@ -98,7 +98,8 @@ export class OriginAgent extends Agent {
     }
     const free = this.freeSockets[NAME] ?? []
     for (let socket = free.pop(); socket !== undefined; socket = free.pop()) {
-      this.#unwatch(socket)
+      // It is to no request of Node's that it goes; what is to be undone for one is to be undone all the same.
+      this.reuseSocket(socket, {} as ClientRequest)
       // It is no longer the agent's: Node's own word for it.
       socket.emit('agentRemove')
       if (!socket.destroyed && socket.writable) return new PlainOrigin(socket)
@@ -106,11 +107,23 @@ export class OriginAgent extends Agent {
     return undefined
   }
 
-  /** Keeps the connection of a plain request whose answer is complete. @param idleMs for no longer than this, if the origin says so */
+  /**
+   * Keeps the connection of a plain request whose answer is complete. It can be taken once the loop has looked at it once more: what an
+   * origin has sent ahead would else answer the request that takes it.
+   *
+   * @param idleMs for no longer than this, if the origin says so
+   */
   keepPlain(origin: PlainOrigin, idleMs = Number.POSITIVE_INFINITY): void {
+    const end = () => origin.destroy()
+    origin.serve({ onBytes: end, onEnd: end, onLost: end, onQuiet: end }, this.#hooks.limits().idleMs)
+    setImmediate(() => this.#keepQuiet(origin, idleMs))
+  }
+
+  #keepQuiet(origin: PlainOrigin, idleMs: number): void {
+    if (!origin.isUsable) return origin.destroy()
     const isFull = this.#plain.length + (this.freeSockets[NAME]?.length ?? 0) >= this.#hooks.limits().perOrigin
     if (isFull) this.#hooks.onHit('origin_idle_connections_per_origin')
-    if (this.#isRetired || isFull || idleMs <= 0 || !origin.isUsable) return origin.destroy()
+    if (this.#isRetired || isFull || idleMs <= 0) return origin.destroy()
     const leave = () => {
       const at = this.#plain.indexOf(origin)
       if (at >= 0) this.#plain.splice(at, 1)

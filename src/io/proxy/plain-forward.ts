@@ -26,6 +26,8 @@ export interface PlainAsker {
   write(bytes: Buffer, onOut?: () => void): boolean
   /** Breaks the answer off, visibly. */
   abort(): void
+  /** A fault of ours. */
+  fail(error: unknown): void
 }
 
 export interface PlainAnswer {
@@ -97,6 +99,11 @@ export class PlainForward implements OriginUser {
     this.#clientLeft()
   }
 
+  /** Nothing more comes: what the client has not taken is all there is. */
+  get isOver(): boolean {
+    return this.#isComplete || this.#exchange.settled
+  }
+
   /** The client takes more. */
   onDrain(): void {
     if (!this.#isComplete) this.#origin?.socket.resume()
@@ -137,30 +144,48 @@ export class PlainForward implements OriginUser {
   }
 
   onBytes(bytes: Buffer): void {
-    this.#bytesDown += bytes.length
-    if (this.#answer === undefined) this.#readHead(this.#early === undefined ? bytes : Buffer.concat([this.#early, bytes]))
-    else this.#relayBody(this.#answer, bytes, undefined)
+    this.#guard(() => {
+      this.#bytesDown += bytes.length
+      if (this.#answer !== undefined) return this.#relayBody(this.#answer, bytes, undefined)
+      const early = this.#early
+      if (early === undefined) this.#readHead(bytes)
+      else this.#readHead(Buffer.concat([early, bytes]), Math.max(0, early.length - 3))
+    })
   }
 
   onEnd(): void {
-    if (this.#answer?.framing.kind !== 'until_close') return this.#brokeOff(undefined)
-    this.#complete(undefined, LAST_CHUNK)
+    this.#guard(() => {
+      if (this.#answer?.framing.kind !== 'until_close') return this.#brokeOff(undefined)
+      this.#complete(undefined, LAST_CHUNK)
+    })
   }
 
   onLost(error: NodeJS.ErrnoException | undefined): void {
-    this.#brokeOff(error)
+    this.#guard(() => this.#brokeOff(error))
   }
 
   onQuiet(): void {
-    if (this.#answer !== undefined) return this.#brokeOff(undefined)
-    this.#drop()
-    this.#refuse({ reason: 'origin_timeout', detail: 'the origin sent nothing for too long' })
+    this.#guard(() => {
+      if (this.#answer !== undefined) return this.#brokeOff(undefined)
+      this.#drop()
+      this.#refuse({ reason: 'origin_timeout', detail: 'the origin sent nothing for too long' })
+    })
   }
 
-  /** Interim answers may stand before the one that counts. */
-  #readHead(bytes: Buffer): void {
+  /** An unexpected error ends one request, never the process. */
+  #guard(act: () => void): void {
+    try {
+      act()
+    } catch (error) {
+      this.#drop()
+      this.#asker.fail(error)
+    }
+  }
+
+  /** Interim answers may stand before the one that counts. @param from where its end was not found before */
+  #readHead(bytes: Buffer, from = 0): void {
     this.#early = undefined
-    const end = bytes.indexOf('\r\n\r\n', 0, 'latin1')
+    const end = bytes.indexOf('\r\n\r\n', from, 'latin1')
     if (end < 0 && bytes.length <= ANSWER_HEAD_BYTES) {
       this.#early = bytes
       return
@@ -183,8 +208,9 @@ export class PlainForward implements OriginUser {
     this.#answer = answer
     if (framing.kind === 'length') this.#left = framing.bytes
     if (framing.kind === 'chunked') this.#chunks = new ChunkedBody()
-    this.#exchange.allowed()
-    const fields = responseFields(rawHeaders, httpVersion, this.#context.via)
+    const told = responseFields(rawHeaders, httpVersion, this.#context.via)
+    // RFC 9110 section 8.6: where there is no body there is no length, and a client that believed one would read on.
+    const fields = status === 204 ? told.filter(([name]) => name.toLowerCase() !== 'content-length') : told
     const isChunked = framing.kind === 'chunked' || framing.kind === 'until_close'
     this.#relayBody(answer, rest, { status, reasonPhrase, fields, isChunked })
   }
@@ -231,8 +257,13 @@ export class PlainForward implements OriginUser {
 
   #pass(head: PlainAnswer | undefined, bytes: Buffer): void {
     if (head === undefined && bytes.length === 0) return
-    const takesMore = head === undefined ? this.#asker.write(bytes) : this.#asker.begin(head, bytes)
-    if (!takesMore) this.#origin?.socket.pause()
+    if (!this.#tell(head, bytes)) this.#origin?.socket.pause()
+  }
+
+  #tell(head: PlainAnswer | undefined, bytes: Buffer, onOut?: () => void): boolean {
+    if (head === undefined) return this.#asker.write(bytes, onOut)
+    this.#exchange.allowed()
+    return this.#asker.begin(head, bytes, onOut)
   }
 
   /** @param isClean the connection has nothing behind the answer, and may carry another request */
@@ -241,8 +272,7 @@ export class PlainForward implements OriginUser {
     this.#letGo(isClean)
     const relayed = { bytesUp: this.#bytesUp, bytesDown: this.#bytesDown }
     const onOut = () => this.#exchange.served(this.#asker.gone ? { ...relayed, endedBy: 'client' } : relayed)
-    if (head === undefined) this.#asker.write(last, onOut)
-    else this.#asker.begin(head, last, onOut)
+    this.#tell(head, last, onOut)
   }
 
   /** The connection goes back to the others, or ends. */
@@ -276,7 +306,7 @@ export class PlainForward implements OriginUser {
     this.#agent?.closeIdle()
     const [plan, destination, agent] = [this.#plan, this.#destination, this.#agent]
     if (plan === undefined || destination === undefined || agent === undefined) throw new Error('a request that was never sent')
-    this.#send(plan, destination, agent, this.#context.dialer.deadline()).catch(() => this.#refuse({ reason: 'internal_error' }))
+    this.#send(plan, destination, agent, this.#context.dialer.deadline()).catch((error: unknown) => this.#asker.fail(error))
   }
 
   #fault(detail: string): void {

@@ -27,6 +27,8 @@ export interface PlainHttpParts {
   /** While an answer is pending something came that cannot wait for it. */
   readonly onOvertaking: (connection: ClientConnection) => void
   readonly onFault: (error: unknown, exchange: Exchange) => Answer
+  /** Does it; an unexpected error ends the connection. */
+  readonly guard: (socket: Socket, act: () => void) => void
 }
 
 /**
@@ -63,7 +65,9 @@ class PlainClient implements PlainAsker {
   #exchange: Exchange | undefined
   #isHead = false
   #hadRequest = false
-  /** The connection ends with the answer that has begun. */
+  /** An answer has. */
+  #hasBegun = false
+  /** The connection ends with it. */
   #endsHere = false
   /** What came while a request was under way. */
   #behind: Buffer = EMPTY
@@ -100,6 +104,7 @@ class PlainClient implements PlainAsker {
   }
 
   begin({ status, reasonPhrase, fields, isChunked }: PlainAnswer, body: Buffer, onOut?: () => void): boolean {
+    this.#hasBegun = true
     this.#endsHere = this.#parts.context.isDraining()
     let text = `HTTP/1.1 ${status} ${reasonPhrase}\r\n${lines(fields)}`
     text += this.#endsHere ? 'Connection: close\r\n' : this.#staysOpen()
@@ -123,14 +128,23 @@ class PlainClient implements PlainAsker {
     breakOff(this.#socket)
   }
 
+  fail(error: unknown): void {
+    if (this.#exchange === undefined) return void this.#socket.destroy()
+    const answer = this.#parts.onFault(error, this.#exchange)
+    if (this.#hasBegun) this.abort()
+    else this.#answer(answer)
+  }
+
   #answer(answer: Answer): void {
     if (this.gone) return
     const shown = this.#isHead ? { ...answer, body: '' } : answer
     const closes = answer.status === 400 || answer.reasonPhrase === 'client_not_allowed' || this.#parts.context.isDraining()
     if (!closes) {
       const { status, reasonPhrase, fields, body } = shown
-      this.#socket.write(`HTTP/1.1 ${status} ${reasonPhrase}\r\n${lines(fields)}${this.#staysOpen()}\r\n${body}`, 'latin1')
-      return this.#next()
+      const text = `HTTP/1.1 ${status} ${reasonPhrase}\r\n${lines(fields)}${this.#staysOpen()}\r\n${body}`
+      // Until it is out, nothing more is read: a client that only asks would have all its answers wait here.
+      this.#socket.write(text, 'latin1', () => this.#next())
+      return
     }
     this.#connection.closing = true
     this.#detach()
@@ -141,18 +155,21 @@ class PlainClient implements PlainAsker {
     return `Connection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(this.#keepAliveMs / 1000)}\r\n`
   }
 
-  readonly #onData = (bytes: Buffer) => {
+  readonly #onData = (bytes: Buffer) => this.#parts.guard(this.#socket, () => this.#take(bytes))
+
+  #take(bytes: Buffer): void {
     if (this.#forward !== undefined) return this.#hold(bytes)
     const plain = bytes.length > PLAIN_BYTES ? undefined : readPlainRequest(bytes.toString('latin1'))
     if (plain === undefined || plain.length !== bytes.length || !this.#isForward(plain.head.target)) return this.#handOver(bytes)
     if (!this.#hadRequest) this.#socket.setTimeout(this.#keepAliveMs)
     this.#hadRequest = true
     this.#isHead = plain.head.method === 'HEAD'
+    this.#hasBegun = false
     const exchange = this.#parts.exchange(this.#connection)
     const forward = new PlainForward(this.#parts.context, exchange, plain.head, this)
     this.#exchange = exchange
     this.#forward = forward
-    forward.run().catch((error: unknown) => this.#fail(error, exchange))
+    forward.run().catch((error: unknown) => this.fail(error))
   }
 
   /** What comes before its turn waits, if it is a request that may. */
@@ -168,23 +185,17 @@ class PlainClient implements PlainAsker {
     return this.#connection.session !== undefined || !target.startsWith('/')
   }
 
-  #fail(error: unknown, exchange: Exchange): void {
-    const answer = this.#parts.onFault(error, exchange)
-    if (this.#exchange === exchange && !this.#over) this.#answer(answer)
-    else this.#socket.destroy()
-  }
-
   /** The answer is out. */
   #next(): void {
     this.#forward = undefined
     this.#exchange = undefined
     if (this.#over) return
-    if (this.#endsHere) return void this.#socket.destroySoon()
+    if (this.#endsHere || this.#parts.context.isDraining()) return void this.#socket.destroySoon()
     const behind = this.#behind
     if (behind.length === 0) return
     this.#behind = EMPTY
     this.#socket.resume()
-    this.#onData(behind)
+    this.#take(behind)
   }
 
   /** To Node's parser, with what it has not seen. */
@@ -199,7 +210,8 @@ class PlainClient implements PlainAsker {
   readonly #onDrain = () => this.#forward?.onDrain()
 
   readonly #onTimeout = () => {
-    // A request under way has deadlines of its own.
+    // While its origin is waited for, that has a deadline of its own; a client that does not take the rest of an answer has this one.
+    if (this.#forward?.isOver) return breakOff(this.#socket)
     if (this.#forward !== undefined) return
     if (this.#hadRequest) return this.#parts.onIdle(this.#connection)
     this.#detach()

@@ -81,6 +81,11 @@ const cases: readonly Case[] = [
     ),
     until: has('ok'),
   },
+  {
+    what: 'a length that `Connection` takes for its own',
+    origin: says(`${OK}Connection: Content-Length\r\nContent-Length: 5\r\n\r\nhello`),
+    until: has('hello'),
+  },
   { what: 'two lengths', origin: says(`${OK}Content-Length: 2\r\nContent-Length: 2\r\n\r\nok`), until: refused },
   {
     what: 'a length and chunks',
@@ -247,6 +252,48 @@ limits: { originSeconds: 0.5 }
       client.close()
     })
 
+    it('are not taken for another request while something of the last one is unread', async () => {
+      // The first answer fills a read to its last byte; what stands behind it is there before the next request.
+      const start = `${OK}Content-Length: 65400\r\nX-Pad: `
+      const first = `${start}${'p'.repeat(65_536 - 65_400 - start.length - 4)}\r\n\r\n${'A'.repeat(65_400)}`
+      for (let round = 0; round < 5; round++) {
+        let asked = 0
+        does = (socket) => {
+          asked++
+          socket.write(asked === 1 ? `${first}${OK}Content-Length: 6\r\n\r\nFORGED` : `${OK}Content-Length: 4\r\n\r\ntrue`)
+        }
+        const client = await RawClient.connect(gatewayWith('auto').port)
+        client.send(get('a'))
+        // A segment of its own, and there before the answer to the first is out.
+        await new Promise((resolve) => setTimeout(resolve, 0))
+        client.send(get('b'))
+        await client.until(has('true'))
+        expect(client.text).not.toContain('FORGED')
+        client.close()
+      }
+    })
+
+    it('gather no listeners however often they go from one kind to the other', async () => {
+      does = answers('ok')
+      const client = await RawClient.connect(gatewayWith('auto').port)
+      const warnings: string[] = []
+      const onWarning = ({ name }: Error) => warnings.push(name)
+      process.on('warning', onWarning)
+      for (let n = 0; n < 30; n++) {
+        const other = await RawClient.connect(gatewayWith('auto').port)
+        other.send(`OPTIONS http://web.test/team/${n} HTTP/1.1\r\nHost: web.test\r\n\r\n`)
+        await other.until(has('ok'))
+        other.close()
+        client.send(get(`${n}`))
+        const wanted = n + 1
+        await client.until((text) => text.split('\r\n\r\nok').length > wanted)
+      }
+      await new Promise((resolve) => setImmediate(resolve))
+      process.off('warning', onWarning)
+      client.close()
+      expect(warnings).toEqual([])
+    })
+
     it('that died unseen are not the next request’s fault', async () => {
       does = answers('first')
       const client = await RawClient.connect(gatewayWith('auto').port)
@@ -279,6 +326,38 @@ limits: { originSeconds: 0.5 }
       expect(event).toMatchObject({ event: 'allow', endedBy: 'client', path: '/team/leaves' })
       await waitFor(() => (asked?.destroyed === true ? true : undefined), 'the origin to be let go')
     })
+  })
+
+  it('whose client does not take the rest of its answer ends with the connection’s patience, and has its line', async () => {
+    const gateway = await startGateway(`rules: [{ name: web, hosts: [web.test], ports: [80] }]
+destinations: { pin: { web.test: "127.0.0.1:${origin.port}" } }
+limits: { keepAliveSeconds: 1, originSeconds: 1, tunnelsPerClient: 100 }
+`)
+    try {
+      const sizeOf = (head: string) => Number(/\/tail\/(\d+)/.exec(head)?.[1])
+      does = (socket, head) => {
+        const bytes = sizeOf(head)
+        socket.write(Buffer.concat([Buffer.from(`${OK}Content-Length: ${bytes}\r\n\r\n`), Buffer.alloc(bytes)]))
+      }
+      const clients: RawClient[] = []
+      const ask = async (bytes: number) => {
+        const client = await RawClient.connect(gateway.port)
+        client.socket.pause()
+        client.send(`GET http://web.test/tail/${bytes} HTTP/1.1\r\nHost: web.test\r\n\r\n`)
+        clients.push(client)
+      }
+      // How much the sockets on the way hold of an answer that nobody reads.
+      await ask(60e6)
+      const [event] = await gateway.audit(1)
+      const held = event?.bytesDown ?? 0
+      // Of some of these nothing is left but what waits in the gateway for the client.
+      for (let bytes = held - 300_000; bytes < held + 300_000; bytes += 20_000) await ask(bytes)
+      const ends = (await gateway.audit(clients.length)).map(({ endedBy }) => endedBy)
+      expect(new Set(ends)).toEqual(new Set([undefined, 'client', 'origin']))
+      for (const client of clients) client.close()
+    } finally {
+      await gateway.stop()
+    }
   })
 
   it('may be cut anywhere: what is not whole in one piece is Node’s', async () => {
