@@ -121,6 +121,34 @@ const inspected: Work = async ({ proxy, caPem }) => {
   }
 }
 
+/** Requests that need no parser of Node's, one after another on a connection that stays. */
+async function fetchAll(client: RawClient, url: string): Promise<void> {
+  for (let n = 1, wanted = randomInt(1, 6); n <= wanted; n++) {
+    client.send(
+      `${randomInt(8) === 0 ? 'OPTIONS' : 'GET'} ${url}/team/x HTTP/1.1\r\nHost: ${new URL(url || 'http://paths.test').host}\r\n\r\n`,
+    )
+    await client.until((text) => text.split('took 0.').length > n, `answer ${n}`)
+  }
+}
+
+const fetched: Work = async ({ proxy }) => {
+  const client = await RawClient.connect(proxy)
+  try {
+    await fetchAll(client, 'http://web.test')
+  } finally {
+    client.close()
+  }
+}
+
+const fetchedInside: Work = async ({ proxy, caPem }) => {
+  const client = new RawClient(await openTls(proxy, 'paths.test:443', { ca: caPem }))
+  try {
+    await fetchAll(client, '')
+  } finally {
+    client.close()
+  }
+}
+
 const denied: Work = async (target) => {
   const host = `h${randomInt(1_000)}.denied.test`
   const answer = await exchangeRaw(target.proxy, `CONNECT ${host}:443 HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
@@ -149,6 +177,8 @@ export const WORK: Readonly<Record<string, { readonly clients: number; readonly 
   forward: { clients: 2, work: forward },
   'tunnel to port 80': { clients: 2, work: plainTunnel },
   inspected: { clients: 2, work: inspected },
+  fetched: { clients: 2, work: fetched },
+  'fetched inside': { clients: 2, work: fetchedInside },
   denied: { clients: 2, work: denied },
   'troubled name': { clients: 4, work: troubledName },
   garbage: { clients: 1, work: garbage },

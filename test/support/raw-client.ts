@@ -1,7 +1,10 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 
+/** Of the last connections, the oldest first. */
 const PLACES_USED = new Set<string>()
+/** There are some 14,000 ports to go round. */
+const PLACES_REMEMBERED = 2_000
 
 /** A client that sends exactly the bytes it is told, and shows exactly what comes back. */
 export class RawClient {
@@ -34,11 +37,14 @@ export class RawClient {
       const client = new RawClient(socket)
       // Tests know a connection's audit lines by its port, which the system gives out again.
       const place = `${socket.localAddress} ${client.localPort}`
-      if (!PLACES_USED.has(place)) {
-        PLACES_USED.add(place)
-        return client
+      if (PLACES_USED.has(place)) {
+        client.close()
+        continue
       }
-      client.close()
+      PLACES_USED.add(place)
+      const [oldest] = PLACES_USED
+      if (PLACES_USED.size > PLACES_REMEMBERED && oldest !== undefined) PLACES_USED.delete(oldest)
+      return client
     }
   }
 

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { RequestKind } from '../../core/audit-event.ts'
@@ -16,7 +15,6 @@ import { ClientConnection, type PendingRequest } from './client-connection.ts'
 import { answerWithFile, asksForFile } from './client-files.ts'
 import { answerAndClose, endAndLinger } from './closing.ts'
 import { connectAtDoor } from './connect-at-door.ts'
-import { KEEP_ALIVE_PROBE_MS } from './dial.ts'
 import { Exchange } from './exchange.ts'
 import type { Forwarder } from './forward.ts'
 import { type FrontOptions, type FrontParts, openFront } from './front.ts'
@@ -24,6 +22,7 @@ import { HeldBytes } from './held-bytes.ts'
 import { Http2Inside } from './http2-inside.ts'
 import { headOf } from './judge.ts'
 import { ListenerDoor } from './listener-door.ts'
+import { NodeServer } from './node-server.ts'
 import { HEAD_TIMEOUT, wireProblemOf } from './parser-error.ts'
 import type { ClientPlaces } from './places.ts'
 import { PlainHttp } from './plain-http.ts'
@@ -33,9 +32,6 @@ import { Http1Responder } from './responder.ts'
 import { transparentAtDoor } from './transparent-at-door.ts'
 import { ESTABLISHED, openTunnel } from './tunnel.ts'
 import { forwardWebSocket } from './websocket.ts'
-
-/** How often Node looks for heads that are overdue. */
-const HEAD_CHECK_MS = 500
 
 export interface ListenerOptions extends FrontOptions {
   /** Clients speak TLS to it, after a PROXY header if there is one. */
@@ -52,14 +48,13 @@ export class ProxyListener {
   readonly name: string
   readonly #context: ProxyContext
   readonly #forwarder: Forwarder
-  readonly #server: Server | TlsServer
+  readonly #node: NodeServer
+  readonly #server: NodeServer['server']
   #http2: Http2Inside
   readonly #plain: PlainHttp
   /** Every connection that is open, and what is inside one. */
   readonly #connections = new Map<Socket, ClientConnection>()
   readonly #places: ClientPlaces
-  /** Takes a connection as it comes to the HTTP parser: Node's own way, which it has to be asked for here. */
-  readonly #parser: (this: Server, socket: Socket) => void
   readonly #front: FrontParts | undefined
   #onConnection: (() => void) | undefined
   #accepted = 0
@@ -67,38 +62,15 @@ export class ProxyListener {
   readonly #door: Door | undefined
   #opened: ListenerDoor | undefined
   #redirected: Redirected | undefined
-  #clientCa: string | undefined
-  /** Node's way to take a connection through its TLS handshake; absent where the listener speaks no TLS. */
-  readonly #shakeHands: ((this: Server, socket: Socket) => void) | undefined
-  /** Connections whose TLS handshake is not done, by both their ends. */
-  readonly #handshaking = new Map<string, Socket>()
 
   constructor(name: string, context: ProxyContext, forwarder: Forwarder, limits: Limits, options: ListenerOptions) {
     this.name = name
     this.#context = context
     this.#forwarder = forwarder
-    const { tls } = options
-    const ways = {
-      // The target and the fields have limits of their own, judged after parsing; this one only bounds the parser.
-      maxHeaderSize: limits.targetBytes + limits.headBytes,
-      headersTimeout: limits.headSeconds * 1000,
-      // A body may stream for as long as it moves; `originSeconds` ends an exchange that stands still.
-      requestTimeout: 0,
-      keepAliveTimeout: limits.keepAliveSeconds * 1000,
-      connectionsCheckingInterval: HEAD_CHECK_MS,
-      requireHostHeader: false,
-      keepAlive: true,
-      keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS,
-      noDelay: true,
-    }
-    this.#server = tls === undefined ? createServer(ways) : createTlsServer({ ...ways, ...tlsOptions(tls, limits) })
-    this.#clientCa = tls?.clientCa
-    // Node would silently drop the fields past 2,000; ours are counted and refused.
-    this.#server.maxHeadersCount = 0
+    this.#node = new NodeServer(limits, options.tls)
+    this.#server = this.#node.server
     this.#http2 = this.#http2Inside(limits)
     this.#plain = this.#plainHttp()
-    this.#parser = takenFrom(this.#server, tls === undefined ? 'connection' : 'secureConnection')
-    this.#shakeHands = tls === undefined ? undefined : takenFrom(this.#server, 'connection')
     this.#front = this.#frontOf(options)
     this.#door = opensAtDoor(options) ? context.relay.door : undefined
     this.#redirected = options.transparent?.redirected
@@ -109,21 +81,13 @@ export class ProxyListener {
 
   /** Takes other limits from now on; connections there are keep what Node has set for them. */
   limit(limits: Limits): void {
-    // Node's types leave it out; its parser reads it for each new connection.
-    Object.assign(this.#server, { maxHeaderSize: limits.targetBytes + limits.headBytes })
-    this.#server.headersTimeout = limits.headSeconds * 1000
-    this.#server.keepAliveTimeout = limits.keepAliveSeconds * 1000
+    this.#node.limit(limits)
     this.#http2 = this.#http2Inside(limits)
   }
 
   /** Takes other certificates from now on. A handshake that began with other CAs for clients than these does not count. */
   secure(tls: ListenerTls | undefined): void {
-    if (tls === undefined || !('setSecureContext' in this.#server)) return
-    this.#server.setSecureContext(tls.context)
-    // Node's types leave it out; it is read for each new connection.
-    Object.assign(this.#server, { requestCert: tls.asksForCertificates })
-    if (tls.clientCa !== this.#clientCa) for (const socket of this.#handshaking.values()) socket.destroy()
-    this.#clientCa = tls.clientCa
+    this.#node.secure(tls)
   }
 
   #leave(places: number): void {
@@ -141,9 +105,9 @@ export class ProxyListener {
       exchange: (connection, kind) => this.#exchange(connection, kind),
       adopt: (connection) => this.#connections.set(connection.socket, connection),
       parse: ({ socket }) => {
-        this.#enter(socket)
+        this.#node.enter(socket)
         // It was paused while its front was read; inside TLS it is not read from here.
-        if (this.#shakeHands === undefined) socket.resume()
+        if (!this.#node.speaksTls) socket.resume()
       },
       serveInside: this.#serveInside,
       onFault: (error, { socket }, exchange) => {
@@ -276,7 +240,7 @@ export class ProxyListener {
     const connection = new ClientConnection(socket, this.name)
     // What comes past the door is no CONNECT, and mostly a request.
     const isPlain = this.#opened !== undefined && this.#front === undefined
-    if (this.#front === undefined && !isPlain) this.#enter(socket)
+    if (this.#front === undefined && !isPlain) this.#node.enter(socket)
     this.#own(connection)
     if (isPlain) this.#plain.serve(connection)
     this.#onConnection?.()
@@ -293,29 +257,16 @@ export class ProxyListener {
     })
   }
 
-  /** To the HTTP parser, through TLS where the listener speaks it. */
-  #enter(socket: Socket): void {
-    if (this.#shakeHands === undefined) return this.#parser.call(this.#server, socket)
-    const ends = endsOf(socket)
-    this.#handshaking.set(ends, socket)
-    socket.once('close', () => {
-      if (this.#handshaking.get(ends) === socket) this.#handshaking.delete(ends)
-    })
-    this.#shakeHands.call(this.#server, socket)
-  }
-
   /** From here on the connection is what is inside its TLS. */
   #handshakeDone(socket: TLSSocket): void {
-    const ends = endsOf(socket)
-    const outside = this.#handshaking.get(ends)
+    const outside = this.#node.outsideOf(socket)
     const before = outside && this.#connections.get(outside)
     // It has closed meanwhile: nobody knows any more whose it was.
     if (outside === undefined || before === undefined) return void socket.destroy()
     this.#connections.delete(outside)
-    this.#handshaking.delete(ends)
     const source = { address: before.client, port: before.clientPort }
-    this.#parser.call(this.#server, socket)
-    this.#own(new ClientConnection(socket, this.name, undefined, { source, clientCa: this.#clientCa }))
+    this.#node.parse(socket)
+    this.#own(new ClientConnection(socket, this.name, undefined, { source, clientCa: this.#node.clientCa }))
   }
 
   /** Nothing came in `keepAliveSeconds`, or in the time that the new owner of a connection has set. */
@@ -433,7 +384,7 @@ export class ProxyListener {
 
   /** Gives a connection to the HTTP parser, or back to it. */
   #parse(socket: Socket): void {
-    this.#parser.call(this.#server, socket)
+    this.#node.parse(socket)
     // It was paused while nobody owned its bytes, and a new listener alone does not undo that.
     socket.resume()
   }
@@ -519,34 +470,6 @@ function opensAtDoor({ tls, proxyProtocol, transparent }: ListenerOptions): bool
 
 function destroyThis(this: Socket): void {
   this.destroy()
-}
-
-function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
-  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`
-}
-
-/** Node's own way to take what the event is about: from here on it has to be asked for. */
-function takenFrom(server: Server, event: 'connection' | 'secureConnection'): (this: Server, socket: Socket) => void {
-  const [own] = server.listeners(event)
-  if (own === undefined) throw new Error('this Node takes connections in another way')
-  server.off(event, own as (socket: Socket) => void)
-  return own as (this: Server, socket: Socket) => void
-}
-
-/**
- * A client whose certificate does not hold is let in as far as its first request, which is refused: a broken handshake would tell neither
- * the client nor the audit log why.
- */
-function tlsOptions(tls: ListenerTls, { headSeconds }: Limits) {
-  return {
-    ...tls.context,
-    requestCert: tls.asksForCertificates,
-    rejectUnauthorized: false,
-    handshakeTimeout: headSeconds * 1000,
-    ALPNProtocols: ['http/1.1'],
-    // As plain listeners have it: a client may end its side of a tunnel before its origin does.
-    allowHalfOpen: true,
-  }
 }
 
 /** Of an ordinary request on the connection. */
