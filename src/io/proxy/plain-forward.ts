@@ -51,6 +51,7 @@ export class PlainForward implements OriginUser {
   readonly #head: RequestHead
   readonly #asker: PlainAsker
   #caller: Caller | undefined
+  #hasLeft = false
   #plan: ForwardPlan | undefined
   #destination: Destination | undefined
   #agent: OriginAgent | undefined
@@ -81,7 +82,7 @@ export class PlainForward implements OriginUser {
     const plan = admitted instanceof Promise ? await admitted : admitted
     if (plan === undefined) return
     if (!plan.ok) return this.#refuse(plan.error)
-    if (this.#asker.gone) return this.#clientLeft()
+    if (this.#hasLeft || this.#asker.gone) return this.#clientLeft()
     this.#plan = plan.value
     const deadline = this.#context.dialer.deadline()
     const located = await locateForward(this.#context, exchange, plan.value, deadline)
@@ -92,8 +93,10 @@ export class PlainForward implements OriginUser {
     await this.#send(plan.value, located.value, this.#agent, deadline)
   }
 
-  /** The client has gone, or the connection to it is broken. */
+  /** The client has gone, or the connection to it is broken. What is not judged yet still is: its line is to say what came of it. */
   leave(): void {
+    this.#hasLeft = true
+    if (this.#plan === undefined) return
     this.#caller?.leave()
     this.#origin?.destroy()
     this.#clientLeft()

@@ -370,3 +370,14 @@ describe('a reload', () => {
     await lab.stop()
   })
 })
+
+it('a client that leaves while a hook thinks is told of by what the hook said, and its request goes nowhere', async () => {
+  const there = await start("await new Promise((resolve) => setTimeout(resolve, 300)); return { verdict: 'deny' }")
+  const client = await RawClient.connect(there.gateway.port)
+  clients.push(client)
+  client.send('GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n')
+  client.socket.end()
+  const [event] = await there.gateway.audit()
+  expect(event).toMatchObject({ event: 'deny', reason: 'denied_by_hook', path: '/' })
+  expect(there.origin.asked).toEqual([])
+})

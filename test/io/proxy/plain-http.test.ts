@@ -273,6 +273,19 @@ limits: { originSeconds: 0.5 }
       }
     })
 
+    it('are not kept after HEAD: a body that comes all the same would be the next answer', async () => {
+      does = says(`${OK}Content-Length: 5\r\n\r\n`)
+      const client = await RawClient.connect(gatewayWith('auto').port)
+      client.send(get('h').replace('GET', 'HEAD'))
+      await client.until(headOnly)
+      const before = origin.connections
+      does = answers('next')
+      client.send(get('n'))
+      await client.until(has('next'))
+      expect(origin.connections).toBe(before + 1)
+      client.close()
+    })
+
     it('gather no listeners however often they go from one kind to the other', async () => {
       does = answers('ok')
       const client = await RawClient.connect(gatewayWith('auto').port)
@@ -358,6 +371,30 @@ limits: { keepAliveSeconds: 1, originSeconds: 1, tunnelsPerClient: 100 }
     } finally {
       await gateway.stop()
     }
+  })
+
+  it('with a length beside 204 is answered without one: there is no body that it could be of', async () => {
+    does = says('HTTP/1.1 204 No Content\r\nContent-Length: 31\r\n\r\n')
+    const client = await RawClient.connect(gatewayWith('auto').port)
+    client.send('GET http://web.test/team/none HTTP/1.1\r\nHost: web.test\r\n\r\n')
+    expect(await client.until(headOnly)).not.toMatch(/content-length/i)
+    client.close()
+  })
+
+  it('whose answer is refused is counted as that, and not as allowed', async () => {
+    const gateway = gatewayWith('auto')
+    const counted = (verdict: string, reason: string) =>
+      gateway.metric(`sallyport_requests_total{listener="proxy",kind="forward",verdict="${verdict}",reason="${reason}"}`)
+    const before = [await counted('allow', ''), (await counted('error', 'origin_protocol_error')) ?? 0]
+    does = says(`${CHUNKED}zz\r\n`)
+    const client = await RawClient.connect(gateway.port)
+    client.send('GET http://web.test/team/zz HTTP/1.1\r\nHost: web.test\r\n\r\n')
+    await client.until(refused)
+    expect([await counted('allow', ''), await counted('error', 'origin_protocol_error')]).toEqual([
+      before[0],
+      Number(before[1]) + 1,
+    ])
+    client.close()
   })
 
   it('may be cut anywhere: what is not whole in one piece is Node’s', async () => {
