@@ -67,7 +67,9 @@ export class RawClient {
   /** Resolves once what was received satisfies the condition; rejects when the connection closes before. */
   async until(condition: (text: string) => boolean, what = 'the expected answer'): Promise<string> {
     while (!condition(this.text)) {
-      if (this.#closed) throw new Error(`closed before ${what}; received ${JSON.stringify(this.text.slice(0, 2000))}`)
+      // A reset that overtakes bytes shows as an end, and no more than that.
+      if (this.#closed || this.socket.readableEnded)
+        throw new Error(`closed before ${what}; received ${JSON.stringify(this.text.slice(0, 2000))}`)
       await this.#more()
     }
     return this.text

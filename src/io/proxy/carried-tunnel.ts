@@ -7,7 +7,7 @@ import type { OpenTunnel } from './tunnels.ts'
 /** A tunnel that the relay has: all that is kept of it until its end, which is recorded here and gives its place back. */
 export class CarriedTunnel implements OpenTunnel {
   readonly exchange: Exchange
-  readonly since = new Date()
+  readonly sinceMs = Date.now()
   readonly isInspected: boolean
   readonly #context: ProxyContext
   readonly #relay: RelayHandle
@@ -20,9 +20,7 @@ export class CarriedTunnel implements OpenTunnel {
     this.#relay = relay
     exchange.connection.handOver()
     context.tunnels.add(this)
-    relay.done
-      .then((result) => this.#finish(result))
-      .catch((error) => context.log.error({ requestId: exchange.id, err: error }, 'the end of a tunnel failed'))
+    relay.onDone((result) => this.#finish(result))
   }
 
   bytesUp(): number {
@@ -38,10 +36,15 @@ export class CarriedTunnel implements OpenTunnel {
   }
 
   #finish(result: RelayResult): void {
-    const { admission, telemetry, tunnels } = this.#context
-    tunnels.remove(this.exchange.id)
-    admission.releaseTunnel(this.exchange.countedAs)
-    if (!this.isInspected) telemetry.countTunnelBytes(result.bytesUp, result.bytesDown)
-    this.exchange.served(result)
+    const { admission, telemetry, tunnels, log } = this.#context
+    const { exchange } = this
+    tunnels.remove(exchange.id)
+    admission.releaseTunnel(exchange.countedAs)
+    try {
+      if (!this.isInspected) telemetry.countTunnelBytes(result.bytesUp, result.bytesDown)
+      exchange.served(result)
+    } catch (error) {
+      log.error({ requestId: exchange.id, err: error }, 'the end of a tunnel failed')
+    }
   }
 }

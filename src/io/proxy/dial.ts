@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { getSystemErrorName } from 'node:util'
 import type { Host } from '../../core/names/authority.ts'
 import { type IpAddress, unmapped } from '../../core/names/ip.ts'
@@ -8,6 +8,7 @@ import type { Reason } from '../../core/policy/reasons.ts'
 import { chooseUpstream } from '../../core/policy/upstream.ts'
 import { type AddressRefusal, type VettedAddress, vetAddress } from '../../core/policy/vet.ts'
 import { err, ok, type Result } from '../../core/result.ts'
+import { type RaceFailure, race } from '../relay/race.ts'
 import type { RawConnection } from '../relay/raw-connection.ts'
 import type { RawDial } from '../relay/relay.ts'
 import type { UpstreamWay } from '../tls/upstream-way.ts'
@@ -78,9 +79,6 @@ export type DialOutcome = 'connected' | DialFailure['reason'] | 'aborted'
 /** A connection attempt gets this head start before the next address is tried beside it (RFC 8305 section 5). */
 export const NEXT_ADDRESS_MS = 250
 
-/** TCP keep-alive: Azure's load balancers and NAT forget a flow after 4 idle minutes. */
-export const KEEP_ALIVE_PROBE_MS = 60_000
-
 /** Resolves, vets and dials. No other code in the gateway opens a connection to an origin. */
 export class Dialer {
   readonly #options: DialerOptions
@@ -118,7 +116,7 @@ export class Dialer {
       const connectTo = (located: Result<Destination, DialFailure>) => {
         if (!located.ok) settle(located)
         else if ('way' in located.value) this.#options.parentDialer.dial(located.value, caller, deadline).then(settle, reject)
-        else if (!this.#raceRaw(located.value, caller, deadline, settle)) race(located.value, caller, deadline, settle)
+        else if (!this.#raceRaw(located.value, caller, deadline, settle)) dialFirst(located.value, caller, deadline, settle)
       }
       const located = this.#locate(request)
       if (located instanceof Promise) beforeDeadline(located, deadline).then(connectTo).catch(reject)
@@ -173,7 +171,7 @@ export class Dialer {
         resolve(result)
       }
       if ('way' in destination) this.#options.parentDialer.dial(destination, caller, deadline).then(settle, reject)
-      else race(destination, caller, deadline, settle)
+      else dialFirst(destination, caller, deadline, settle)
     })
   }
 
@@ -272,65 +270,34 @@ export function beforeDeadline<T>(attempt: Promise<Result<T, DialFailure>>, dead
   })
 }
 
-/**
- * Tries the addresses one after another, each beside those still under way (RFC 8305): one that hangs delays the next by a
- * moment only, and unlike Node's `autoSelectFamily` a slow one is not given up for it.
- */
-export function race(
+/** Connects to the first address that answers. */
+export function dialFirst(
   { addresses, port }: DirectDestination,
   caller: Caller,
   deadline: number,
   onSettled: (result: Result<Dialled, DialFailure>) => void,
 ): void {
-  const sockets = new Set<Socket>()
-  const failures: string[] = []
-  let next = 0
-  let timer: NodeJS.Timeout | undefined
-  const expiry = setTimeout(() => settle(err(TIMED_OUT)), Math.max(0, deadline - performance.now()))
-
-  const settle = (result: Result<Dialled, DialFailure>) => {
-    clearTimeout(timer)
-    clearTimeout(expiry)
+  if (caller.left) return onSettled(err(TIMED_OUT))
+  const texts = addresses.map(({ text }) => text)
+  const dialMs = deadline - performance.now()
+  const giveUp = race(texts, { port, dialMs, staggerMs: NEXT_ADDRESS_MS, isProbed: true }, (outcome) => {
     caller.onLeave(undefined)
-    for (const socket of sockets) if (!result.ok || socket !== result.value.socket) socket.destroy()
-    onSettled(result)
-  }
-  const onLeave = () => settle(err(TIMED_OUT))
-  const tryNext = () => {
-    clearTimeout(timer)
-    const address = addresses[next++]
-    if (address === undefined) return
-    const socket = connect({
-      host: address.text,
-      port,
-      allowHalfOpen: true,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS,
-    })
-    sockets.add(socket)
-    socket.once('connect', () => {
-      socket.removeListener('error', onError)
-      settle(ok({ socket, address, port }))
-    })
-    const onError = (error: NodeJS.ErrnoException) => {
-      sockets.delete(socket)
-      failures.push(`${address.text}: ${error.code ?? 'failed'}`)
-      if (sockets.size === 0 && next >= addresses.length) {
-        // The kernel's own connect timeout is a timeout, however it came about.
-        const reason = failures.every((failure) => failure.endsWith('ETIMEDOUT')) ? 'dial_timeout' : 'dial_failed'
-        settle(err({ reason, detail: failures.join(', ') }))
-      } else tryNext()
-    }
-    socket.once('error', onError)
-    if (next < addresses.length) timer = setTimeout(tryNext, NEXT_ADDRESS_MS)
-  }
+    if (outcome.kind === 'timeout') return onSettled(err(TIMED_OUT))
+    if (outcome.kind === 'failed') return onSettled(err(failureOfAll(outcome.failures)))
+    const { socket, index } = outcome
+    onSettled(ok({ socket, address: addresses[index] ?? addresses[0], port }))
+  })
+  caller.onLeave(() => {
+    caller.onLeave(undefined)
+    giveUp()
+    onSettled(err(TIMED_OUT))
+  })
+}
 
-  if (caller.left) onLeave()
-  else {
-    caller.onLeave(onLeave)
-    tryNext()
-  }
+/** The kernel's own connect timeout is a timeout, however it came about. */
+function failureOfAll(failures: readonly RaceFailure[]): DialFailure {
+  const reason = failures.every(({ error }) => error.code === 'ETIMEDOUT') ? 'dial_timeout' : 'dial_failed'
+  return { reason, detail: failures.map(({ address, error }) => `${address}: ${error.code ?? 'failed'}`).join(', ') }
 }
 
 /** The kernel's own connect timeout is a timeout, however it came about. */

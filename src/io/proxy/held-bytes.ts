@@ -14,13 +14,14 @@ export class HeldBytes {
   readonly #onFull: () => void
   #onGone: (() => void) | undefined
   /** The client has sent all it will send, or has gone. */
-  ended = false
+  ended: boolean
 
   /** @param onFull called once, when no more is taken in */
   constructor(socket: Socket, first: Buffer, limit: number, onFull: () => void) {
     this.#onFull = onFull
     this.#socket = socket
     this.#limit = limit
+    this.ended = socket.readableEnded
     socket.on('data', this.#onData)
     socket.on('end', this.#onEnd)
     socket.on('close', this.#onClose)

@@ -10,10 +10,11 @@ import { asksForWebSocket, withoutUpgrade } from '../../core/wire/fields.ts'
 import type { RequestHead, WireProblem } from '../../core/wire/request-head.ts'
 import { listen } from '../listen.ts'
 import type { Door } from '../relay/door.ts'
+import { endAndLinger } from '../relay/linger.ts'
 import type { ListenerTls } from '../tls/listener-tls.ts'
 import { ClientConnection, type PendingRequest } from './client-connection.ts'
 import { answerWithFile, asksForFile } from './client-files.ts'
-import { answerAndClose, endAndLinger } from './closing.ts'
+import { answerAndClose } from './closing.ts'
 import { connectAtDoor } from './connect-at-door.ts'
 import { Exchange } from './exchange.ts'
 import type { Forwarder } from './forward.ts'
@@ -72,7 +73,7 @@ export class ProxyListener {
     this.#http2 = this.#http2Inside(limits)
     this.#plain = this.#plainHttp()
     this.#front = this.#frontOf(options)
-    this.#door = opensAtDoor(options) ? context.relay.door : undefined
+    this.#door = opensAtDoor(options, context.relay.door) ? context.relay.door : undefined
     this.#redirected = options.transparent?.redirected
     this.#listen()
     this.#places = options.places
@@ -169,6 +170,7 @@ export class ProxyListener {
     const connect = { listener, exchange: begin('connect'), serveInside }
     const transparent = { listener, exchange: begin('transparent'), serveInside }
     const opened = new ListenerDoor({
+      listener,
       context: this.#context,
       door,
       asks: redirected === undefined ? { reads: 'connect', established: ESTABLISHED } : { reads: 'tls', established: '' },
@@ -464,8 +466,9 @@ export class ProxyListener {
 }
 
 /** Where Node need not see a connection before it is known what it is for. */
-function opensAtDoor({ tls, proxyProtocol, transparent }: ListenerOptions): boolean {
-  return tls === undefined && proxyProtocol === undefined && transparent?.expects !== 'http'
+function opensAtDoor({ tls, proxyProtocol, transparent }: ListenerOptions, { readsTls }: Door): boolean {
+  if (tls !== undefined || proxyProtocol !== undefined) return false
+  return transparent === undefined || (readsTls && transparent.expects !== 'http')
 }
 
 function destroyThis(this: Socket): void {

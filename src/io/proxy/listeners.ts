@@ -28,8 +28,7 @@ export class ClientListeners {
   /** @param readOriginal needed where a transparent listener is configured */
   constructor({ listen }: Config, context: ProxyContext, forwarder: Forwarder, limits: Limits, readOriginal: () => ReadOriginal) {
     this.#places = new ClientPlaces(limits.connections)
-    const { door } = context.relay
-    if (door !== undefined) shareDoor(this.#places, door, context.telemetry.metrics.limitHits)
+    shareDoor(this.#places, context.relay.door, context.telemetry.metrics.limitHits)
     const own = new OwnAddresses()
     const make = (name: ClientListenerName, { proxyProtocol }: Listener): ProxyListener => {
       const transparent =

@@ -3,8 +3,8 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Limits } from '../../core/config.ts'
+import { PROBE_AFTER_MS } from '../relay/probe.ts'
 import type { ListenerTls } from '../tls/listener-tls.ts'
-import { KEEP_ALIVE_PROBE_MS } from './dial.ts'
 
 /** How often Node looks for heads that are overdue. */
 const HEAD_CHECK_MS = 500
@@ -35,7 +35,7 @@ export class NodeServer {
       connectionsCheckingInterval: HEAD_CHECK_MS,
       requireHostHeader: false,
       keepAlive: true,
-      keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS,
+      keepAliveInitialDelay: PROBE_AFTER_MS,
       noDelay: true,
     }
     this.server = tls === undefined ? createServer(ways) : createTlsServer({ ...ways, ...tlsOptions(tls, limits) })

@@ -8,7 +8,7 @@ import { err, ok, type Result } from '../../core/result.ts'
 import { ConnectAnswerReader } from '../../core/wire/connect-answer.ts'
 import { handshakeWithOrigin } from '../tls/origin-trust.ts'
 import type { UpstreamWay } from '../tls/upstream-way.ts'
-import { beforeDeadline, type Caller, type DialFailure, type Dialled, interleaved, race } from './dial.ts'
+import { beforeDeadline, type Caller, type DialFailure, type Dialled, dialFirst, interleaved } from './dial.ts'
 import type { ParentOutcome, Parents } from './parents.ts'
 import type { Resolver } from './resolver.ts'
 
@@ -92,7 +92,7 @@ export class ParentDialer {
     if (!located.ok) return located
     const [first, ...others] = located.value
     const connected = await new Promise<Result<Dialled, DialFailure>>((resolve) =>
-      race({ addresses: [first, ...others], port: parent.port }, caller, attemptBy, resolve),
+      dialFirst({ addresses: [first, ...others], port: parent.port }, caller, attemptBy, resolve),
     )
     if (!connected.ok) {
       const { reason, detail } = connected.error

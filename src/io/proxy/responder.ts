@@ -4,9 +4,10 @@ import type { Writable } from 'node:stream'
 import type { Answer } from '../../core/wire/answer.ts'
 import type { Field } from '../../core/wire/fields.ts'
 import { fieldValue } from '../../core/wire/request-head.ts'
+import { endAndLinger } from '../relay/linger.ts'
 import { breakOff } from '../relay/reset.ts'
 import type { ClientConnection } from './client-connection.ts'
-import { answerAndClose, endAndLinger } from './closing.ts'
+import { answerAndClose } from './closing.ts'
 
 /** The client's side of one request: how an answer reaches it, over HTTP/1.1 or as one stream of HTTP/2. */
 export interface Responder {

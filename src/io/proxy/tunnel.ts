@@ -6,6 +6,7 @@ import { err, type Result } from '../../core/result.ts'
 import { ACCESS_DENIED_ALERT } from '../../core/wire/client-hello.ts'
 import { hasPassedThrough } from '../../core/wire/fields.ts'
 import type { RequestHead } from '../../core/wire/request-head.ts'
+import { endAndLinger } from '../relay/linger.ts'
 import type { RawConnection } from '../relay/raw-connection.ts'
 import { breakOff } from '../relay/reset.ts'
 import type { Inspection } from '../tls/inspection.ts'
@@ -13,7 +14,7 @@ import { type ClientHandshakeCause, interceptTls } from '../tls/intercept.ts'
 import { CarriedTunnel } from './carried-tunnel.ts'
 import { claimOf } from './claim.ts'
 import { ClientConnection, type HttpSession } from './client-connection.ts'
-import { answerAndClose, endAndLinger } from './closing.ts'
+import { answerAndClose } from './closing.ts'
 import { Caller, type Dialled, type DialRequest } from './dial.ts'
 import type { Exchange, Refusal } from './exchange.ts'
 import { HeldBytes } from './held-bytes.ts'
@@ -361,7 +362,7 @@ class Tunnel {
     })
     this.#context.tunnels.add({
       exchange: this.#exchange,
-      since: new Date(),
+      sinceMs: Date.now(),
       isInspected: true,
       bytesUp: () => this.#socket.bytesRead - bytesRead,
       bytesDown: () => this.#socket.bytesWritten - bytesWritten,

@@ -25,8 +25,8 @@ export interface RelayResult {
 
 /** One tunnel that is being relayed. */
 export interface RelayHandle {
-  /** Resolves once both connections are closed; never rejects. */
-  readonly done: Promise<RelayResult>
+  /** Calls back once, later, when both connections are closed. Nobody is called back who asked before. */
+  onDone(callback: (result: RelayResult) => void): void
   /** So far. */
   readonly bytesUp: number
   readonly bytesDown: number
@@ -69,8 +69,7 @@ export interface Relay {
   start(client: Socket, origin: Socket | RawConnection, options: RelayOptions): RelayHandle
   /** Connects without Node; absent where the relay cannot. */
   readonly dial?: RawDial
-  /** Accepts clients without Node; absent where the relay cannot. */
-  readonly door?: Door
+  readonly door: Door
   /** Ends what is left. */
   close(): void
 }

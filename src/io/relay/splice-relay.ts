@@ -2,9 +2,10 @@ import { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { Relay as NativeRelay, RelayAddon } from '../../../native/index.d.ts'
 import { TUNNEL_ENDS, type TunnelEnd } from '../../core/audit-event.ts'
-import { Door } from './door.ts'
+import { Done } from './done.ts'
 import { RawConnection } from './raw-connection.ts'
 import type { RawDial, RawDialOutcome, Relay, RelayHandle, RelayOptions, RelayResult } from './relay.ts'
+import { SpliceDoor } from './splice-door.ts'
 import { StreamRelay } from './stream-relay.ts'
 
 /** Numbers in one record, and where they are; see `EndedRecords` in `native/index.d.ts`. */
@@ -33,7 +34,7 @@ export interface SpliceRelayOptions {
  */
 export class SpliceRelay implements Relay {
   readonly kind = 'kernel'
-  readonly door: Door
+  readonly door: SpliceDoor
   readonly #options: SpliceRelayOptions
   readonly #native: NativeRelay
   readonly #tunnels = new Map<number, SplicedTunnel>()
@@ -49,7 +50,7 @@ export class SpliceRelay implements Relay {
       (records, bytes) => this.door.onRecords(records, bytes),
       () => setImmediate(() => this.#native.drain()),
     )
-    this.door = new Door(this.#native, (id) => this.#adopt(id))
+    this.door = new SpliceDoor(this.#native, (id) => this.#adopt(id))
   }
 
   start(client: Socket, origin: Socket | RawConnection, options: RelayOptions): RelayHandle {
@@ -160,40 +161,34 @@ function dialOutcome(code: number, records: Float64Array, at: number): RawDialOu
   return code === DIAL_FAILED || code === OWN_TROUBLE ? { kind: 'failed', errno } : { kind: 'given_up' }
 }
 
-class SplicedTunnel implements RelayHandle {
-  readonly done: Promise<RelayResult>
+class SplicedTunnel extends Done implements RelayHandle {
   readonly #relay: SpliceRelay
   readonly #id: number
-  #resolve: (result: RelayResult) => void = ignore
-  #result: RelayResult | undefined
   /** Why it was told to end: the client's or origin's part in it may be seen first, but came later. */
   #endedBy: TunnelEnd | undefined
 
   constructor(relay: SpliceRelay, id: number) {
+    super()
     this.#relay = relay
     this.#id = id
-    this.done = new Promise((resolve) => {
-      this.#resolve = resolve
-    })
   }
 
   get bytesUp(): number {
-    return this.#result?.bytesUp ?? this.#relay.stats(this.#id)[0]
+    return this.result?.bytesUp ?? this.#relay.stats(this.#id)[0]
   }
 
   get bytesDown(): number {
-    return this.#result?.bytesDown ?? this.#relay.stats(this.#id)[1]
+    return this.result?.bytesDown ?? this.#relay.stats(this.#id)[1]
   }
 
   end(endedBy: TunnelEnd): void {
-    if (this.#result !== undefined || this.#endedBy !== undefined) return
+    if (this.result !== undefined || this.#endedBy !== undefined) return
     this.#endedBy = endedBy
     this.#relay.kill(this.#id, endedBy)
   }
 
-  settle(result: RelayResult): void {
-    this.#result = this.#endedBy === undefined ? result : { ...result, endedBy: this.#endedBy }
-    this.#resolve(this.#result)
+  override settle(result: RelayResult): void {
+    super.settle(this.#endedBy === undefined ? result : { ...result, endedBy: this.#endedBy })
   }
 }
 

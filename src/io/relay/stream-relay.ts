@@ -1,109 +1,200 @@
 import type { Socket } from 'node:net'
 import type { TunnelEnd } from '../../core/audit-event.ts'
-import type { RawConnection } from './raw-connection.ts'
-import type { Relay, RelayHandle, RelayOptions, RelayResult } from './relay.ts'
+import { Done } from './done.ts'
+import { FULL_READ_BYTES, withOwnBuffers } from './own-buffers.ts'
+import { probe } from './probe.ts'
+import type { RelayHandle, RelayOptions } from './relay.ts'
 import { breakOff } from './reset.ts'
 
-/** The relay that runs everywhere: through Node's streams. */
-export class PortableRelay implements Relay {
-  readonly kind = 'portable'
-
-  start(client: Socket, origin: Socket | RawConnection, options: RelayOptions): RelayHandle {
-    return new StreamRelay(client, 'toSocket' in origin ? origin.toSocket() : origin, options)
-  }
-
-  /** Each tunnel has its sockets and its own end. */
-  close(): void {}
-}
+/** Most tunnels end sooner, and what they are silent for until then nobody forgets them for. */
+const PROBE_FROM_MS = 30_000
 
 /** One tunnel through Node's streams. It owns both sockets. */
-export class StreamRelay implements RelayHandle {
-  readonly done: Promise<RelayResult>
-  readonly #client: Socket
-  readonly #origin: Socket
-  readonly #resolve: (result: RelayResult) => void
+export class StreamRelay extends Done implements RelayHandle {
+  readonly #client: Side
+  readonly #origin: Side
   readonly #lifetime: NodeJS.Timeout | undefined
+  readonly #probing: NodeJS.Timeout
   readonly #upFrom: number
   readonly #downFrom: number
   #endedBy: TunnelEnd | undefined
   /** Who said first that it has nothing more to say; the other may go on, and a deadline may end that. */
-  #firstToEnd: 'client' | 'origin' | undefined
+  #firstToEnd: SideName | undefined
   #closed = 0
 
-  constructor(client: Socket, origin: Socket, options: RelayOptions) {
-    this.#client = client
-    this.#origin = origin
+  constructor(client: Socket, origin: Socket, { initialUp, initialDown, idleMs, lifetimeMs }: RelayOptions) {
+    super()
     // What was written before (the answer to CONNECT) is not the tunnel's.
     this.#upFrom = origin.bytesWritten
     this.#downFrom = client.bytesWritten
-    const { promise, resolve } = withResolvers<RelayResult>()
-    this.done = promise
-    this.#resolve = resolve
-
     // Every byte either way passes the client's socket, so its idle time is the tunnel's.
-    client.setTimeout(options.idleMs)
-    client.once('timeout', () => this.end('idle_timeout'))
-    if (options.lifetimeMs > 0) this.#lifetime = setTimeout(() => this.end('lifetime'), options.lifetimeMs)
-
-    this.#watch(client, origin, 'client')
-    this.#watch(origin, client, 'origin')
-    if (options.initialUp.length > 0) origin.write(options.initialUp)
-    if (options.initialDown !== undefined && options.initialDown.length > 0) client.write(options.initialDown)
-    this.#join(client, origin)
-    this.#join(origin, client)
+    this.#client = new Side(this, 'client', client, idleMs)
+    this.#origin = new Side(this, 'origin', origin, 0)
+    if (lifetimeMs > 0) this.#lifetime = setTimeout(() => this.end('lifetime'), lifetimeMs)
+    this.#probing = setTimeout(probeBoth, PROBE_FROM_MS, this)
+    this.#client.join(this.#origin, initialUp)
+    this.#origin.join(this.#client, initialDown)
   }
 
   get bytesUp(): number {
-    return this.#origin.bytesWritten - this.#upFrom
+    return this.#origin.socket.bytesWritten - this.#upFrom
   }
 
   get bytesDown(): number {
-    return this.#client.bytesWritten - this.#downFrom
+    return this.#client.socket.bytesWritten - this.#downFrom
   }
 
   end(endedBy: TunnelEnd): void {
     this.#endedBy ??= endedBy
-    breakOff(this.#client)
-    breakOff(this.#origin)
+    breakOff(this.#client.socket)
+    breakOff(this.#origin.socket)
   }
 
-  #join(from: Socket, to: Socket): void {
-    if (from.destroyed) return
-    // The peer may have ended its side while its bytes were held.
-    if (from.readableEnded) to.end()
-    else from.pipe(to)
+  /** Whoever has gone without a word is noticed from here on. */
+  probe(): void {
+    probe(this.#client.socket)
+    probe(this.#origin.socket)
   }
 
-  #watch(socket: Socket, other: Socket, side: 'client' | 'origin'): void {
-    if (socket.readableEnded) this.#firstToEnd ??= side
-    socket.once('end', () => {
-      this.#firstToEnd ??= side
-    })
-    socket.on('error', () => {
-      this.#endedBy ??= this.#firstToEnd ?? side
-      // A connection that broke off must not look like one that ended well.
-      breakOff(other)
-    })
-    socket.once('close', () => {
-      this.#endedBy ??= this.#firstToEnd ?? side
-      if (!other.destroyed && !other.writableEnded) other.end()
-      if (!other.destroyed && socket.destroyed && !socket.readableEnded) other.destroySoon()
-      this.#closed++
-      if (this.#closed === 2) this.#settle()
-    })
-    if (socket.destroyed) queueMicrotask(() => socket.emit('close', false))
+  onEnd(side: SideName): void {
+    this.#firstToEnd ??= side
   }
 
-  #settle(): void {
+  onError(side: SideName): void {
+    this.#endedBy ??= this.#firstToEnd ?? side
+  }
+
+  onClose(side: SideName): void {
+    this.#endedBy ??= this.#firstToEnd ?? side
+    if (++this.#closed < 2) return
     clearTimeout(this.#lifetime)
-    this.#resolve({ endedBy: this.#endedBy ?? 'client', bytesUp: this.bytesUp, bytesDown: this.bytesDown })
+    clearTimeout(this.#probing)
+    this.settle({ endedBy: this.#endedBy, bytesUp: this.bytesUp, bytesDown: this.bytesDown })
   }
 }
 
-function withResolvers<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
-  let resolve: (value: T) => void = () => {}
-  const promise = new Promise<T>((settle) => {
-    resolve = settle
-  })
-  return { promise, resolve }
+function probeBoth(relay: StreamRelay): void {
+  relay.probe()
+}
+
+type SideName = 'client' | 'origin'
+
+/** One of the two connections of a tunnel: what is read of it is written to the other. */
+class Side {
+  readonly #relay: StreamRelay
+  readonly #name: SideName
+  readonly #idleMs: number
+  /** Another one once much was read of it. */
+  socket: Socket
+  #other: Side | undefined
+  /** Whether it may be had with buffers of its own. */
+  #mayChange = true
+
+  constructor(relay: StreamRelay, name: SideName, socket: Socket, idleMs: number) {
+    this.#relay = relay
+    this.#name = name
+    this.#idleMs = idleMs
+    this.socket = socket
+    if (socket.readableEnded) relay.onEnd(name)
+    this.#own(socket)
+    if (socket.destroyed) queueMicrotask(() => this.onClose())
+  }
+
+  /** @param initial sent to the other before anything that this one sends */
+  join(other: Side, initial: Buffer | undefined): void {
+    this.#other = other
+    if (initial !== undefined && initial.length > 0) other.socket.write(initial)
+    if (this.socket.destroyed) return
+    // The peer may have ended its side while its bytes were held.
+    if (this.socket.readableEnded) other.socket.end()
+    else this.socket.on('data', onData).resume()
+  }
+
+  #own(socket: Relayed): void {
+    socket[SIDE] = this
+    socket.setTimeout(this.#idleMs)
+    if (this.#idleMs > 0) socket.on('timeout', onTimeout)
+    socket.on('end', onEnd).on('error', onError).on('close', onClose).on('drain', onDrain)
+  }
+
+  onData(bytes: Buffer): void {
+    const other = this.#other?.socket
+    if (other?.writable !== true) return
+    if (bytes.length === FULL_READ_BYTES && this.#mayChange) this.#change()
+    if (!other.write(bytes)) this.socket.pause()
+  }
+
+  /** More is coming: reads it into buffers of its own. */
+  #change(): void {
+    const before = this.socket
+    const socket = withOwnBuffers(before, (bytes, release) => {
+      const other = this.#other?.socket
+      if (other?.writable === true) other.write(bytes, release)
+      else release()
+    })
+    this.#mayChange = false
+    if (socket === undefined) return
+    disown(before)
+    this.socket = socket
+    this.#own(socket)
+    socket.resume()
+  }
+
+  onDrain(): void {
+    this.#other?.socket.resume()
+  }
+
+  onEnd(): void {
+    this.#relay.onEnd(this.#name)
+    this.#other?.socket.end()
+  }
+
+  onTimeout(): void {
+    this.#relay.end('idle_timeout')
+  }
+
+  onError(): void {
+    this.#relay.onError(this.#name)
+    // A connection that broke off must not look like one that ended well.
+    if (this.#other !== undefined) breakOff(this.#other.socket)
+  }
+
+  onClose(): void {
+    const { socket } = this
+    const other = this.#other?.socket
+    if (other?.destroyed === false) {
+      if (!other.writableEnded) other.end()
+      if (!socket.readableEnded) other.destroySoon()
+    }
+    this.#relay.onClose(this.#name)
+  }
+}
+
+/** Found on the socket itself, so that a tunnel takes no closures. */
+const SIDE = Symbol('side')
+type Relayed = Socket & { [SIDE]?: Side }
+
+function onData(this: Relayed, bytes: Buffer): void {
+  this[SIDE]?.onData(bytes)
+}
+function onDrain(this: Relayed): void {
+  this[SIDE]?.onDrain()
+}
+function onEnd(this: Relayed): void {
+  this[SIDE]?.onEnd()
+}
+function onTimeout(this: Relayed): void {
+  this[SIDE]?.onTimeout()
+}
+function onError(this: Relayed): void {
+  this[SIDE]?.onError()
+}
+function onClose(this: Relayed): void {
+  this[SIDE]?.onClose()
+}
+
+/** The connection goes on in another socket. */
+function disown(socket: Relayed): void {
+  socket.setTimeout(0)
+  socket.off('data', onData).off('end', onEnd).off('close', onClose).off('drain', onDrain)
 }

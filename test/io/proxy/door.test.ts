@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startGateway, type TestGateway, waitFor } from '../../support/gateway.ts'
 import { Origin } from '../../support/origin.ts'
-import { RawClient } from '../../support/raw-client.ts'
+import { comeIn, configOf, WAYS_IN, type WayIn } from '../../support/ways-in.ts'
 
 const GET = 'GET http://other.test/ HTTP/1.1\r\nHost: other.test\r\n\r\n'
 const connectTo = (target: string, fields = `Host: ${target}\r\n`) => `CONNECT ${target} HTTP/1.1\r\n${fields}\r\n`
@@ -98,16 +98,16 @@ const comparable = (text: string) =>
     .replaceAll(/127\.0\.0\.1:\d+/g, 'AT')
     .replaceAll(/date: .*/gi, 'DATE')
 
-describe('a CONNECT that never becomes a socket of Node', () => {
+describe('a CONNECT at the door', () => {
   let origin: Origin
-  const gateways = new Map<'auto' | 'portable', TestGateway>()
+  const gateways = new Map<WayIn, TestGateway>()
 
   beforeAll(async () => {
     origin = await Origin.start()
-    for (const relay of ['auto', 'portable'] as const) {
+    for (const way of WAYS_IN) {
       gateways.set(
-        relay,
-        await startGateway(`relay: ${relay}
+        way,
+        await startGateway(`${configOf(way)}
 rules:
   - { name: echo, hosts: [echo.test], ports: [7], protocol: any }
   - { name: tls, hosts: [tls.test, nobody.test, nowhere.test], ports: [443] }
@@ -126,10 +126,10 @@ dns: { servers: ["127.0.0.1:1"], timeoutMs: 200 }
     await origin.stop()
   })
 
-  async function outcomeOf(relay: 'auto' | 'portable', { pieces, isAsked, until }: Case) {
-    const gateway = gateways.get(relay)
+  async function outcomeOf(way: WayIn, { pieces, isAsked, until }: Case) {
+    const gateway = gateways.get(way)
     if (gateway === undefined) throw new Error('no gateway')
-    const client = await RawClient.connect(gateway.port)
+    const client = await comeIn(way, gateway.port)
     const [first = '', ...others] = pieces
     client.send(first)
     for (const piece of others) {
@@ -154,8 +154,9 @@ dns: { servers: ["127.0.0.1:1"], timeoutMs: 200 }
 
   for (const one of cases)
     it(`has the answer, the end and the line that Node's own would have: ${one.what}`, async () => {
-      const portable = await outcomeOf('portable', one)
-      expect(await outcomeOf('auto', one)).toEqual(portable)
+      const node = await outcomeOf('node', one)
+      expect(await outcomeOf('portable', one)).toEqual(node)
+      expect(await outcomeOf('kernel', one)).toEqual(node)
     })
 
   it('leaves no place taken and no tunnel counted', async () => {
@@ -165,7 +166,7 @@ dns: { servers: ["127.0.0.1:1"], timeoutMs: 200 }
     }
   })
 
-  it('is what the kernel relay has, or the comparison would be of nothing', () => {
-    expect(gateways.get('auto')?.gateway.status()).toMatchObject({ relay: 'kernel' })
+  it('is what both relays have, or the comparison would be of nothing', () => {
+    for (const relay of ['kernel', 'portable'] as const) expect(gateways.get(relay)?.gateway.status()).toMatchObject({ relay })
   })
 })

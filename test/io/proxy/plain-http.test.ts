@@ -4,6 +4,7 @@ import type { AuditEvent } from '../../../src/core/audit-event.ts'
 import { startGateway, type TestGateway, waitFor } from '../../support/gateway.ts'
 import { Origin } from '../../support/origin.ts'
 import { RawClient } from '../../support/raw-client.ts'
+import { comeIn, configOf, WAYS_IN, type WayIn } from '../../support/ways-in.ts'
 
 /** What the origin does with a connection, once it has the head of a request. */
 type Origins = (socket: Socket, head: string) => void
@@ -137,7 +138,7 @@ describe('a plain request, beside the same through Node', () => {
   let origin: Origin
   let does: Origins = says('')
   const heads: string[] = []
-  const gateways = new Map<'auto' | 'portable', TestGateway>()
+  const gateways = new Map<WayIn, TestGateway>()
 
   beforeAll(async () => {
     origin = await Origin.start((socket) => {
@@ -152,10 +153,10 @@ describe('a plain request, beside the same through Node', () => {
       })
       socket.on('end', () => socket.end())
     })
-    for (const relay of ['auto', 'portable'] as const)
+    for (const way of WAYS_IN)
       gateways.set(
-        relay,
-        await startGateway(`relay: ${relay}
+        way,
+        await startGateway(`${configOf(way)}
 rules: [{ name: web, hosts: [web.test], ports: [80], paths: ["/team/*"] }]
 destinations: { pin: { web.test: "127.0.0.1:${origin.port}" } }
 limits: { originSeconds: 0.5 }
@@ -168,18 +169,18 @@ limits: { originSeconds: 0.5 }
     await origin.stop()
   })
 
-  function gatewayWith(relay: 'auto' | 'portable'): TestGateway {
-    const gateway = gateways.get(relay)
+  function gatewayWith(way: WayIn): TestGateway {
+    const gateway = gateways.get(way)
     if (gateway === undefined) throw new Error('no gateway')
     return gateway
   }
 
-  async function outcomeOf(relay: 'auto' | 'portable', each: Case) {
+  async function outcomeOf(way: WayIn, each: Case) {
     const { method = 'GET', fields = '', path = '/team/x', until, closes } = each
     does = each.origin
-    const gateway = gatewayWith(relay)
+    const gateway = gatewayWith(way)
     const before = heads.length
-    const client = await RawClient.connect(gateway.port)
+    const client = await comeIn(way, gateway.port)
     client.send(`${method} http://web.test${path} HTTP/1.1\r\nHost: web.test\r\n${fields}\r\n`)
     if (closes) {
       client.socket.once('end', () => client.socket.end())
@@ -206,9 +207,8 @@ limits: { originSeconds: 0.5 }
 
   for (const each of cases)
     it(`with ${each.what} is answered, sent and logged alike`, async () => {
-      const plain = await outcomeOf('auto', each)
-      const node = await outcomeOf('portable', each)
-      expect(apart(plain)).toEqual(apart(node))
+      const node = await outcomeOf('node', each)
+      for (const way of ['kernel', 'portable'] as const) expect(apart(await outcomeOf(way, each))).toEqual(apart(node))
     })
 
   describe('and the connections', () => {
@@ -216,11 +216,11 @@ limits: { originSeconds: 0.5 }
     const post = (body: string) =>
       `POST http://web.test/team/p HTTP/1.1\r\nHost: web.test\r\nContent-Length: ${body.length}\r\n\r\n${body}`
     const answers = (body: string) => says(`${OK}Content-Length: ${body.length}\r\n\r\n${body}`)
-    const idle = () => gatewayWith('auto').metric('sallyport_origin_connections_idle')
+    const idle = () => gatewayWith('kernel').metric('sallyport_origin_connections_idle')
 
     it('of both kinds are kept for both kinds', async () => {
       does = answers('first')
-      const client = await RawClient.connect(gatewayWith('auto').port)
+      const client = await RawClient.connect(gatewayWith('kernel').port)
       client.send(get('1'))
       await client.until(has('first'))
       const before = origin.connections
@@ -231,7 +231,7 @@ limits: { originSeconds: 0.5 }
       // Its body comes with the head, and the origin of this lab waits for the end of a head.
       client.send(post('\r\n\r\n'))
       await client.until(has('second'))
-      const other = await RawClient.connect(gatewayWith('auto').port)
+      const other = await RawClient.connect(gatewayWith('kernel').port)
       other.send(get('3'))
       await other.until(has('third'))
       expect(origin.connections).toBe(before)
@@ -242,7 +242,7 @@ limits: { originSeconds: 0.5 }
 
     it('are left when an answer has something behind it', async () => {
       does = says(`${OK}Content-Length: 2\r\n\r\nok${OK}Content-Length: 4\r\n\r\nevil`)
-      const client = await RawClient.connect(gatewayWith('auto').port)
+      const client = await RawClient.connect(gatewayWith('kernel').port)
       client.send(get('1'))
       await client.until((text) => text.endsWith('ok'))
       does = answers('good')
@@ -262,7 +262,7 @@ limits: { originSeconds: 0.5 }
           asked++
           socket.write(asked === 1 ? `${first}${OK}Content-Length: 6\r\n\r\nFORGED` : `${OK}Content-Length: 4\r\n\r\ntrue`)
         }
-        const client = await RawClient.connect(gatewayWith('auto').port)
+        const client = await RawClient.connect(gatewayWith('kernel').port)
         client.send(get('a'))
         // A segment of its own, and there before the answer to the first is out.
         await new Promise((resolve) => setTimeout(resolve, 0))
@@ -275,7 +275,7 @@ limits: { originSeconds: 0.5 }
 
     it('are not kept after HEAD: a body that comes all the same would be the next answer', async () => {
       does = says(`${OK}Content-Length: 5\r\n\r\n`)
-      const client = await RawClient.connect(gatewayWith('auto').port)
+      const client = await RawClient.connect(gatewayWith('kernel').port)
       client.send(get('h').replace('GET', 'HEAD'))
       await client.until(headOnly)
       const before = origin.connections
@@ -288,12 +288,12 @@ limits: { originSeconds: 0.5 }
 
     it('gather no listeners however often they go from one kind to the other', async () => {
       does = answers('ok')
-      const client = await RawClient.connect(gatewayWith('auto').port)
+      const client = await RawClient.connect(gatewayWith('kernel').port)
       const warnings: string[] = []
       const onWarning = ({ name }: Error) => warnings.push(name)
       process.on('warning', onWarning)
       for (let n = 0; n < 30; n++) {
-        const other = await RawClient.connect(gatewayWith('auto').port)
+        const other = await RawClient.connect(gatewayWith('kernel').port)
         other.send(`OPTIONS http://web.test/team/${n} HTTP/1.1\r\nHost: web.test\r\n\r\n`)
         await other.until(has('ok'))
         other.close()
@@ -309,7 +309,7 @@ limits: { originSeconds: 0.5 }
 
     it('that died unseen are not the next request’s fault', async () => {
       does = answers('first')
-      const client = await RawClient.connect(gatewayWith('auto').port)
+      const client = await RawClient.connect(gatewayWith('kernel').port)
       client.send(get('1'))
       await client.until(has('first'))
       const kept = origin.connections
@@ -325,7 +325,7 @@ limits: { originSeconds: 0.5 }
     })
 
     it('end with a client that leaves, and its line says so', async () => {
-      const gateway = gatewayWith('auto')
+      const gateway = gatewayWith('kernel')
       let asked: Socket | undefined
       does = (socket) => {
         asked = socket
@@ -363,10 +363,13 @@ limits: { keepAliveSeconds: 1, originSeconds: 1, tunnelsPerClient: 100 }
       await ask(60e6)
       const [event] = await gateway.audit(1)
       const held = event?.bytesDown ?? 0
-      // Of some of these nothing is left but what waits in the gateway for the client.
-      for (let bytes = held - 300_000; bytes < held + 300_000; bytes += 20_000) await ask(bytes)
-      const ends = (await gateway.audit(clients.length)).map(({ endedBy }) => endedBy)
-      expect(new Set(ends)).toEqual(new Set([undefined, 'client', 'origin']))
+      // Of some of these nothing is left but what waits in the gateway for the client. The system does not hold as much each time.
+      const ends = new Set<string | undefined>()
+      for (let round = 1; round <= 8 && !ends.has('client'); round++) {
+        for (let bytes = held - round * 300_000; bytes < held + 300_000; bytes += round * 20_000) await ask(bytes)
+        for (const { endedBy } of await gateway.audit(clients.length)) ends.add(endedBy)
+      }
+      expect(ends).toEqual(new Set([undefined, 'client', 'origin']))
       for (const client of clients) client.close()
     } finally {
       await gateway.stop()
@@ -375,14 +378,14 @@ limits: { keepAliveSeconds: 1, originSeconds: 1, tunnelsPerClient: 100 }
 
   it('with a length beside 204 is answered without one: there is no body that it could be of', async () => {
     does = says('HTTP/1.1 204 No Content\r\nContent-Length: 31\r\n\r\n')
-    const client = await RawClient.connect(gatewayWith('auto').port)
+    const client = await RawClient.connect(gatewayWith('kernel').port)
     client.send('GET http://web.test/team/none HTTP/1.1\r\nHost: web.test\r\n\r\n')
     expect(await client.until(headOnly)).not.toMatch(/content-length/i)
     client.close()
   })
 
   it('whose answer is refused is counted as that, and not as allowed', async () => {
-    const gateway = gatewayWith('auto')
+    const gateway = gatewayWith('kernel')
     const counted = (verdict: string, reason: string) =>
       gateway.metric(`sallyport_requests_total{listener="proxy",kind="forward",verdict="${verdict}",reason="${reason}"}`)
     const before = [await counted('allow', ''), (await counted('error', 'origin_protocol_error')) ?? 0]
@@ -401,7 +404,7 @@ limits: { keepAliveSeconds: 1, originSeconds: 1, tunnelsPerClient: 100 }
     does = (socket) => socket.write(`${OK}Content-Length: 2\r\n\r\nok`)
     const text = 'GET http://web.test/team/x HTTP/1.1\r\nHost: web.test\r\nA: b\r\n\r\n'
     for (let cut = 1; cut < text.length; cut += 3) {
-      const client = await RawClient.connect(gatewayWith('auto').port)
+      const client = await RawClient.connect(gatewayWith('kernel').port)
       client.socket.setNoDelay(true)
       client.send(text.slice(0, cut))
       await new Promise((resolve) => setImmediate(resolve))
@@ -413,7 +416,7 @@ limits: { keepAliveSeconds: 1, originSeconds: 1, tunnelsPerClient: 100 }
 
   it('carries 200 MB to a slow reader in bounded memory', async () => {
     const bytes = 200e6
-    const gateway = gatewayWith('auto')
+    const gateway = gatewayWith('kernel')
     does = (socket) => {
       socket.write(`${OK}Content-Length: ${bytes}\r\n\r\n`)
       const piece = Buffer.alloc(100_000, 'x')

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Relay, RelayHandle, RelayOptions } from '../../../src/io/relay/relay.ts'
+import type { Relay, RelayHandle, RelayOptions, RelayResult } from '../../../src/io/relay/relay.ts'
 import { waitFor } from '../../support/gateway.ts'
 
 /** Takes over two connected sockets. */
@@ -27,8 +27,10 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
       for (const socket of [client, origin, toClient, toOrigin]) socket.destroy()
     })
 
+    let ended: Promise<RelayResult>
     const start = (options: Partial<RelayOptions> = {}) => {
       relay = startRelay(toClient, toOrigin, { ...NO_LIMITS, ...options })
+      ended = new Promise((resolve) => relay.onDone(resolve))
     }
 
     it('carries bytes both ways and counts them', async () => {
@@ -40,7 +42,7 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
       client.end()
       await once(origin.resume(), 'end')
       origin.end()
-      expect(await relay.done).toEqual({ endedBy: 'client', bytesUp: 5, bytesDown: 7 })
+      expect(await ended).toEqual({ endedBy: 'client', bytesUp: 5, bytesDown: 7 })
     })
 
     it('sends what was held before anything that comes later', async () => {
@@ -48,7 +50,7 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
       start({ initialUp: Buffer.from('first ') })
       expect(await readBytes(origin, 11)).toBe('first later')
       client.resetAndDestroy()
-      expect((await relay.done).bytesUp).toBe(11)
+      expect((await ended).bytesUp).toBe(11)
     })
 
     it('does not count what was written before it took over', async () => {
@@ -57,7 +59,7 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
       origin.end('abc')
       await readBytes(client, 22)
       client.end()
-      expect(await relay.done).toEqual({ endedBy: 'origin', bytesUp: 0, bytesDown: 3 })
+      expect(await ended).toEqual({ endedBy: 'origin', bytesUp: 0, bytesDown: 3 })
     })
 
     for (const [side, other] of [
@@ -74,7 +76,7 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
         expect(asked).toBe('question')
         far.end('answer')
         expect(await readToEnd(near)).toBe('answer')
-        expect((await relay.done).endedBy).toBe(side)
+        expect((await ended).endedBy).toBe(side)
       })
 
       it(`passes on an end of the ${side} that came before it took over`, async () => {
@@ -85,7 +87,7 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
         start()
         expect(await readToEnd(far)).toBe('')
         far.end()
-        expect((await relay.done).endedBy).toBe(side)
+        expect((await ended).endedBy).toBe(side)
       })
 
       it(`passes a reset of the ${side} on as a reset`, async () => {
@@ -96,7 +98,7 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
         const failure = failureOf(far)
         near.resetAndDestroy()
         expect(await failure).toBe('ECONNRESET')
-        expect((await relay.done).endedBy).toBe(side)
+        expect((await ended).endedBy).toBe(side)
       })
 
       it(`ends when the ${side} is reset while the ${other} has stalled`, async () => {
@@ -111,7 +113,7 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
         // that is met behind unread bytes for an end, so here either may be passed on.
         expect(['ECONNRESET', 'end']).toContain(await failureOf(far))
         far.end()
-        expect((await relay.done).endedBy).toBe(side)
+        expect((await ended).endedBy).toBe(side)
       })
 
       it(`ends when the ${side} was gone before it took over`, async () => {
@@ -122,7 +124,7 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
         start({ initialUp: Buffer.from('held') })
         const { far } = ends()
         await failureOf(far)
-        expect((await relay.done).endedBy).toBe(side)
+        expect((await ended).endedBy).toBe(side)
       })
 
       it(`ends when the ${side} goes in the very moment`, async () => {
@@ -131,7 +133,7 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
         start()
         const { far } = ends()
         await failureOf(far)
-        expect((await relay.done).endedBy).toBe(side)
+        expect((await ended).endedBy).toBe(side)
       })
 
       it(`carries 50 MB from the ${side} to a slow reader in bounded memory`, async () => {
@@ -166,7 +168,7 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
         await once(far, 'end')
         expect(received).toBe(total)
         far.end()
-        const result = await relay.done
+        const result = await ended
         expect(side === 'client' ? result.bytesUp : result.bytesDown).toBe(total)
       })
     }
@@ -178,7 +180,7 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
       origin.end(Buffer.alloc(size, 2))
       const [up, down] = await Promise.all([countToEnd(origin), countToEnd(client)])
       expect([up, down]).toEqual([size, size])
-      expect(await relay.done).toMatchObject({ bytesUp: size, bytesDown: size })
+      expect(await ended).toMatchObject({ bytesUp: size, bytesDown: size })
     })
 
     it('keeps a tunnel that is half closed for as long as the other half moves', async () => {
@@ -191,7 +193,7 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
         await pause(100)
       }
       origin.end()
-      expect(await relay.done).toMatchObject({ endedBy: 'client', bytesDown: 6 })
+      expect(await ended).toMatchObject({ endedBy: 'client', bytesDown: 6 })
     })
 
     it('ends an idle tunnel with a reset to both sides, so that it does not look finished', async () => {
@@ -199,7 +201,7 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
       client.write('x')
       await readBytes(origin, 1)
       expect(await Promise.all([failureOf(client), failureOf(origin)])).toEqual(['ECONNRESET', 'ECONNRESET'])
-      expect((await relay.done).endedBy).toBe('idle_timeout')
+      expect((await ended).endedBy).toBe('idle_timeout')
     })
 
     it('does not call a tunnel idle that moves one way', async () => {
@@ -215,7 +217,7 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
         }
       }
       client.resetAndDestroy()
-      expect((await relay.done).endedBy).toBe('client')
+      expect((await ended).endedBy).toBe('client')
     })
 
     it('ends a tunnel at the end of its lifetime though it moves', async () => {
@@ -224,7 +226,7 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
       origin.resume()
       client.resume()
       try {
-        expect((await relay.done).endedBy).toBe('lifetime')
+        expect((await ended).endedBy).toBe('lifetime')
       } finally {
         clearInterval(ticking)
       }
@@ -237,20 +239,20 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
       await quiet(() => client.bytesWritten - client.writableLength)
       const started = performance.now()
       relay.end('drain')
-      expect((await relay.done).endedBy).toBe('drain')
+      expect((await ended).endedBy).toBe('drain')
       expect(performance.now() - started).toBeLessThan(3_000)
     })
 
     it('says once why it ended, however often it is told', async () => {
       start()
       let settled = 0
-      void relay.done.then(() => settled++)
+      void ended.then(() => settled++)
       relay.end('policy_changed')
       relay.end('drain')
       client.destroy()
       origin.destroy()
       relay.end('lifetime')
-      expect((await relay.done).endedBy).toBe('policy_changed')
+      expect((await ended).endedBy).toBe('policy_changed')
       relay.end('drain')
       await pause(20)
       expect(settled).toBe(1)
@@ -262,7 +264,7 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
       await readBytes(origin, 1)
       client.resetAndDestroy()
       origin.resume()
-      await relay.done
+      await ended
       expect([toClient.destroyed, toOrigin.destroyed]).toEqual([true, true])
     })
 
@@ -273,7 +275,7 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
       origin.end()
       client.resume()
       origin.resume()
-      await relay.done
+      await ended
       await pause(20)
       expect(timers()).toBeLessThanOrEqual(before)
     })
@@ -282,7 +284,7 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
       start()
       client.resetAndDestroy()
       origin.resume()
-      await relay.done
+      await ended
       expect(() => toClient.emit('error', new Error('late'))).not.toThrow()
       expect(() => toOrigin.emit('error', new Error('late'))).not.toThrow()
     })

@@ -1,5 +1,5 @@
-import { PortableRelay } from '../../../src/io/relay/stream-relay.ts'
+import { PortableRelay } from '../../../src/io/relay/portable-relay.ts'
 import { relaySuite } from './relay-suite.ts'
 
-const relay = new PortableRelay()
+const relay = new PortableRelay(() => {})
 relaySuite('the portable relay', (client, origin, options) => relay.start(client, origin, options))
