@@ -118,7 +118,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   },
   relay: {
     files: /^src\/io\/relay\//,
-    mayUse: ['base', 'settings', 'lru'],
+    mayUse: ['base', 'names', 'settings', 'lru'],
     mayName: ['native'],
     why: 'bytes are relayed after every decision, without knowing any',
   },
