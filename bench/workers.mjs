@@ -7,6 +7,9 @@ import { cpuMs, load, pause, stop, tree } from './process.mjs'
 const BOTH_CORES = '0,1'
 const CONCURRENCY = 32
 
+/** Each worker compiles for itself (see `cases.mjs`). */
+const WARM_UP = 40_000
+
 /** One round after a warm-up: microseconds a set-up, and each worker's part of the workers' time. */
 async function measure(proxy, workers, count, { binary, origin }) {
   const args = ['setup', ...targetsOf(proxy, origin.echo), '--count', count, '--concurrency', CONCURRENCY, '--hello']
@@ -34,7 +37,7 @@ export async function compareWorkers(node, { folder, rounds, quick, ...context }
     for (let round = 0; round <= rounds; round++) {
       const results = []
       for (const { workers, proxy } of proxies)
-        results.push(await measure(proxy, workers, round === 0 ? 20_000 * workers : quick ? 4_000 : 10_000, context))
+        results.push(await measure(proxy, workers, round === 0 ? WARM_UP * workers : quick ? 4_000 : 10_000, context))
       const [one, two] = results
       if (round > 0) found.push({ one: one.cpuUs, two: two.cpuUs, shares: two.shares })
       say(`two workers, round ${round} of ${rounds}${round === 0 ? ' (thrown away)' : ''}`)

@@ -210,24 +210,42 @@ static bool refuse_one(struct relay_engine *engine, int listen_fd) {
   return fd >= 0;
 }
 
-void door_on_listener(struct relay_engine *engine, uint32_t index) {
+/*
+ * Several processes may wait at one socket. Each connection wakes one of them, and not all for one to find something: the first in line,
+ * so who has had some goes to the end of it, or the others would have none while there is little to do.
+ */
+static void wait_in_line(struct relay_engine *engine, uint32_t index) {
+  struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = (uint64_t)index << EVENT_TAG_BITS | EVENT_LISTENER};
+  (void)epoll_ctl(engine->epoll_fd, EPOLL_CTL_ADD, engine->listener[index].fd, &event);
+}
+
+static void go_to_the_end(struct relay_engine *engine, uint32_t index) {
+  (void)epoll_ctl(engine->epoll_fd, EPOLL_CTL_DEL, engine->listener[index].fd, NULL);
+  wait_in_line(engine, index);
+}
+
+/* False where there was nobody. */
+static bool accept_one(struct relay_engine *engine, uint32_t index) {
   int listen_fd = engine->listener[index].fd;
-  for (int i = 0; i < ACCEPTS_PER_ROUND && listen_fd >= 0; i++) {
-    union relay_address peer = {.v6 = {0}};
-    socklen_t size = sizeof peer;
-    int fd = accept4(listen_fd, &peer.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0) {
-      if ((errno == EMFILE || errno == ENFILE) && refuse_one(engine, listen_fd)) continue;
-      return;
-    }
-    uint32_t clients = atomic_load_explicit(&engine->clients, memory_order_relaxed);
-    if (clients >= atomic_load_explicit(&engine->client_limit, memory_order_relaxed)) {
-      atomic_fetch_add_explicit(&engine->dropped, 1, memory_order_relaxed);
-      close(fd);
-      continue;
-    }
-    admit(engine, fd, index, &peer);
+  union relay_address peer = {.v6 = {0}};
+  socklen_t size = sizeof peer;
+  int fd = accept4(listen_fd, &peer.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (fd < 0) return (errno == EMFILE || errno == ENFILE) && refuse_one(engine, listen_fd);
+  uint32_t clients = atomic_load_explicit(&engine->clients, memory_order_relaxed);
+  if (clients >= atomic_load_explicit(&engine->client_limit, memory_order_relaxed)) {
+    atomic_fetch_add_explicit(&engine->dropped, 1, memory_order_relaxed);
+    close(fd);
+    return true;
   }
+  admit(engine, fd, index, &peer);
+  return true;
+}
+
+void door_on_listener(struct relay_engine *engine, uint32_t index) {
+  if (engine->listener[index].fd < 0) return;
+  int accepted = 0;
+  while (accepted < ACCEPTS_PER_ROUND && accept_one(engine, index)) accepted++;
+  if (accepted > 0) go_to_the_end(engine, index);
 }
 
 static void read_opening(struct relay_engine *engine, struct tunnel *tunnel) {
@@ -452,8 +470,7 @@ static void begin_listening(struct relay_engine *engine, uint32_t index) {
   (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
   (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
   (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &after, sizeof after);
-  struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)index << EVENT_TAG_BITS | EVENT_LISTENER};
-  (void)epoll_ctl(engine->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+  wait_in_line(engine, index);
 }
 
 void door_take_commands(struct relay_engine *engine, struct queue *commanded, uint32_t listeners, bool stop) {

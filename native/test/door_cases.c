@@ -626,6 +626,56 @@ static void there_are_so_many_listeners_and_no_more(void) {
   door_close(&rig);
 }
 
+/* Answers a client that has just arrived, by whichever of the two has it: 0 or 1. */
+static int who_is_asked(struct door_rig *rigs) {
+  for (int tries = 0; tries < 10000; tries++) {
+    for (int i = 0; i < 2; i++) {
+      struct relay_door_event event;
+      if (relay_drain_door(rigs[i].rig.engine, &event, 1) == 0) continue;
+      CHECK_EQUAL(event.kind, RELAY_DOOR_HEAD);
+      CHECK_EQUAL(relay_door_reply(rigs[i].rig.engine, event.id, "no", 2), 0);
+      relay_door_event_done(rigs[i].rig.engine, &event);
+      return i;
+    }
+    usleep(1000);
+  }
+  CHECK(!"nobody was asked");
+  return -1;
+}
+
+static void two_that_wait_at_one_socket_take_turns(void) {
+  struct door_rig rigs[2];
+  door_open(&rigs[0]);
+  door_open(&rigs[1]);
+  int fd = listen_on_loopback(&rigs[0].door, 64);
+  int same = dup(fd);
+  CHECK_EQUAL(relay_listen(rigs[0].rig.engine, fd, RELAY_READS_CONNECT, ESTABLISHED, sizeof ESTABLISHED - 1), 1);
+  CHECK_EQUAL(relay_listen(rigs[1].rig.engine, same, RELAY_READS_CONNECT, ESTABLISHED, sizeof ESTABLISHED - 1), 1);
+  int asked[2] = {0, 0}, last = -1;
+  /* Both are there once both have been asked. */
+  for (int counted = 0, arrived = 0; counted < 20; arrived++) {
+    CHECK(arrived < 200);
+    int client = arrive(&rigs[0], HEAD);
+    int who = who_is_asked(rigs);
+    if (counted > 0) CHECK(who != last);
+    last = who;
+    asked[who]++;
+    if (asked[0] > 0 && asked[1] > 0) counted++;
+    expect_text(client, "no");
+    close(client);
+  }
+  door_close(&rigs[1]);
+  /* The one that is left has them all. */
+  for (int i = 0; i < 4; i++) {
+    int client = arrive(&rigs[0], HEAD);
+    uint64_t id = expect_head(&rigs[0]);
+    CHECK_EQUAL(relay_door_reply(rigs[0].rig.engine, id, "no", 2), 0);
+    expect_text(client, "no");
+    close(client);
+  }
+  door_close(&rigs[0]);
+}
+
 const struct test_case door_cases[] = {
     {"a refused CONNECT has its answer and its end", a_refused_connect_has_its_answer_and_its_end},
     {"the opening reaches the origin once it is carried, and not before", the_opening_reaches_the_origin_once_it_is_carried_and_not_before},
@@ -652,6 +702,7 @@ const struct test_case door_cases[] = {
     {"what is no TLS record is handed over, as is one that stays unfinished",
      what_is_no_tls_record_is_handed_over_as_is_one_that_stays_unfinished},
     {"there are so many listeners and no more", there_are_so_many_listeners_and_no_more},
+    {"two that wait at one socket take turns", two_that_wait_at_one_socket_take_turns},
     {"a storm of clients leaves nothing behind", a_storm_of_clients_leaves_nothing_behind},
     {NULL, NULL},
 };

@@ -1,6 +1,8 @@
 import type { Readable } from 'node:stream'
 import type { AuditLog } from '../io/telemetry/audit-log.ts'
 
+const NEWLINE = 10
+
 /** What one read of a pipe can bring (libuv). */
 export const READ_BYTES = 65_536
 
@@ -30,19 +32,20 @@ export class AuditIntake {
   /** Resolves once everything that the worker sent has been handed over. What it did not finish is no line. */
   take(pipe: Readable, onTorn: () => void): Promise<void> {
     this.#pipes.add(pipe)
-    let rest = ''
-    // A line is printable ASCII.
-    pipe.setEncoding('latin1').on('data', (text: string) => {
-      const end = text.lastIndexOf('\n') + 1
-      if (end > 0) this.#write(rest + text.slice(0, end))
-      rest = end > 0 ? text.slice(end) : rest + text
+    /** The beginning of a line. */
+    let rest: Buffer | undefined
+    pipe.on('data', (read: Buffer) => {
+      const bytes = rest === undefined ? read : Buffer.concat([rest, read])
+      const end = bytes.lastIndexOf(NEWLINE) + 1
+      if (end > 0) this.#write(bytes.subarray(0, end))
+      rest = end < bytes.length ? bytes.subarray(end) : undefined
     })
     if (this.#isFull) pipe.pause()
     return new Promise((resolve) => {
       pipe.on('error', () => pipe.destroy())
       pipe.once('close', () => {
         this.#pipes.delete(pipe)
-        if (rest !== '') onTorn()
+        if (rest !== undefined) onTorn()
         resolve()
       })
     })
@@ -62,7 +65,7 @@ export class AuditIntake {
     for (const pipe of this.#pipes) pipe.resume()
   }
 
-  #write(lines: string): void {
+  #write(lines: Buffer): void {
     this.#log.writeLines(lines)
     if (this.#finishing || this.#isFull || this.#log.waitingBytes <= this.#bufferBytes) return
     this.#isFull = true

@@ -3,8 +3,11 @@ import { type AuditEvent, auditLine } from '../core/audit-event.ts'
 import type { AuditSettings, AuditSink } from '../io/telemetry/audit-log.ts'
 import { AuditRoom } from '../io/telemetry/audit-room.ts'
 
-/** Lines that come within this long are sent together, as they are written together (see `AuditLog`). */
-const GATHER_MS = 5
+/**
+ * Lines that come within this long are sent together: to wake the primary for each costs it and us as much as a tunnel's set-up. A worker
+ * that crashes takes so much of the log with it.
+ */
+const GATHER_MS = 10
 
 /** Sent at once: about what a socket's buffer takes without a wait. */
 const BATCH_BYTES = 65_536

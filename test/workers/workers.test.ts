@@ -7,6 +7,7 @@ import { HttpOrigin } from '../support/http-origin.ts'
 import { Origin } from '../support/origin.ts'
 import { ProgramUnderTest, startProgram } from '../support/program-under-test.ts'
 import { exchangeRaw, RawClient } from '../support/raw-client.ts'
+import { openTunnel } from '../support/tunnel-client.ts'
 
 let origin: Origin
 let web: HttpOrigin
@@ -49,6 +50,22 @@ describe('two workers', () => {
     const tunnels = await crew.tunnelsOnEach('echo.test:7', 3)
     for (const [index, tunnel] of tunnels.entries()) await echo(tunnel, `tunnel ${index}`)
     for (const tunnel of tunnels) tunnel.close()
+    await waitFor(
+      async () => ((await crew.program.metric('sallyport_tunnels_open')) === 0 ? true : undefined),
+      'the tunnels to end',
+    )
+  })
+
+  it('take turns, also while there is little to do', async () => {
+    const tunnels: RawClient[] = []
+    for (let n = 0; n < 20; n++) tunnels.push(await openTunnel(crew.port, 'echo.test:7'))
+    const shares = await waitFor(async () => {
+      const { workers } = (await (await crew.program.ask('admin', '/api/v1/status')).json()) as { workers: { tunnels: number }[] }
+      const each = workers.map((worker) => worker.tunnels)
+      return each[0] !== undefined && each.reduce((sum, one) => sum + one, 0) === 20 ? each : undefined
+    }, 'all of them')
+    for (const tunnel of tunnels) tunnel.close()
+    for (const share of shares) expect(share).toBeGreaterThanOrEqual(7)
     await waitFor(
       async () => ((await crew.program.metric('sallyport_tunnels_open')) === 0 ? true : undefined),
       'the tunnels to end',

@@ -1,4 +1,4 @@
-import { keyOf, type Share } from './share.ts'
+import type { LimitName, Share } from './share.ts'
 
 interface Holding {
   readonly share: Share
@@ -12,11 +12,12 @@ interface Holding {
 
 /** What one worker holds of the gateway's limits: it takes from that without asking, and asks when nothing is left. */
 export class Holdings {
-  readonly #held = new Map<string, Holding>()
+  /** By limit and client; looked at several times a tunnel, so without a text for both. */
+  readonly #held = new Map<LimitName, Map<string, Holding>>()
 
   /** Takes one of what is spare; false where nothing is. */
   take(share: Share): boolean {
-    const holding = this.#held.get(keyOf(share))
+    const holding = this.#of(share)
     if (holding === undefined || holding.spare === 0) return false
     holding.spare--
     holding.used++
@@ -26,7 +27,7 @@ export class Holdings {
 
   /** A place that was taken is spare again. */
   putBack(share: Share): void {
-    const holding = this.#held.get(keyOf(share))
+    const holding = this.#of(share)
     if (holding === undefined || holding.used === 0) return
     holding.used--
     holding.spare++
@@ -34,38 +35,51 @@ export class Holdings {
 
   /** The worker was given some. */
   add(share: Share, amount: number): void {
-    const key = keyOf(share)
-    const holding = this.#held.get(key)
+    const holding = this.#of(share)
     if (holding !== undefined) holding.spare += amount
-    else if (amount > 0) this.#held.set(key, { share, used: 0, spare: amount, active: true })
+    else if (amount > 0) this.#begin({ share, used: 0, spare: amount, active: true })
   }
 
   /** Gives up what is spare, or so much of it: the amount. */
   giveUp(share: Share, most = Number.POSITIVE_INFINITY): number {
-    const key = keyOf(share)
-    const holding = this.#held.get(key)
+    const holding = this.#of(share)
     if (holding === undefined) return 0
     const amount = Math.min(most, holding.spare)
     holding.spare -= amount
-    if (holding.spare === 0 && holding.used === 0) this.#held.delete(key)
+    if (holding.spare === 0 && holding.used === 0) this.#held.get(share.limit)?.delete(share.client)
     return amount
   }
 
   /** Everything that is spare. */
   spare(share: Share): number {
-    return this.#held.get(keyOf(share))?.spare ?? 0
+    return this.#of(share)?.spare ?? 0
   }
 
   /** Gives up all that is spare and was not drawn on since the last call; what is asked for all the time stays. */
   giveUpIdle(): [share: Share, amount: number][] {
-    const idle = [...this.#held.values()].filter((holding) => !holding.active)
-    for (const holding of this.#held.values()) holding.active = false
+    const idle = this.#all().filter((holding) => !holding.active)
+    for (const holding of this.#all()) holding.active = false
     return this.#giveUp(idle)
   }
 
   /** Gives up all that is spare. */
   giveUpAll(): [share: Share, amount: number][] {
-    return this.#giveUp([...this.#held.values()])
+    return this.#giveUp(this.#all())
+  }
+
+  #of({ limit, client }: Share): Holding | undefined {
+    return this.#held.get(limit)?.get(client)
+  }
+
+  #all(): Holding[] {
+    return [...this.#held.values()].flatMap((clients) => [...clients.values()])
+  }
+
+  #begin(holding: Holding): void {
+    const { limit, client } = holding.share
+    const clients = this.#held.get(limit)
+    if (clients === undefined) this.#held.set(limit, new Map([[client, holding]]))
+    else clients.set(client, holding)
   }
 
   #giveUp(holdings: readonly Holding[]): [share: Share, amount: number][] {

@@ -41,8 +41,11 @@ export function keyOf({ limit, client }: Share): string {
   return `${limit} ${client}`
 }
 
-/** Most that a worker is given at once: it asks again when it has used that up, and nobody else can use it before. */
-const CHUNK_MAX = 64
+/**
+ * Most that a worker is given at once: it asks again when it has used that up, and nobody else can use it before. A question costs both
+ * processes as much as the rest of two or three tunnels' set-up.
+ */
+const CHUNK_MAX = 1024
 
 /**
  * How much a worker that asks for one gets: an eighth of what would be its part, so that few have to ask often while there is

@@ -142,27 +142,43 @@ export class AuditLog implements AuditSink {
     this.#write(auditLine(event), this.#room.boundFor(event))
   }
 
-  /** Writes finished lines, as another process has sent them. */
-  writeLines(lines: string): void {
+  /**
+   * Writes finished lines, as another process has sent them: many together, so that they wait for no more.
+   *
+   * @param lines kept until they are written
+   */
+  writeLines(lines: Buffer): void {
+    this.#gather()
     for (let from = 0; from < lines.length; ) {
-      const fitting = lines.lastIndexOf('\n', from + this.#batchBytes - 1) + 1
+      const fitting = lines.lastIndexOf(NEWLINE, from + this.#batchBytes - 1) + 1
       // A line that is longer than a batch goes by itself.
-      const end = fitting > from ? fitting : lines.indexOf('\n', from) + 1
-      this.#write(lines.slice(from, end))
+      const end = fitting > from ? fitting : lines.indexOf(NEWLINE, from) + 1
+      const batch = lines.subarray(from, end)
+      if (this.#hasRoomFor(batch.length, this.#options.bufferBytes)) this.#lines.push(batch)
+      else this.#drop(countLines(batch))
       from = end
     }
+    this.#writeNext()
+    this.#tellWhetherWritable()
   }
 
-  #write(lines: string, bound: number = this.#options.bufferBytes): void {
-    if (this.#fd === undefined || this.#waitingBytes + lines.length > bound) {
-      this.#options.onDrop(countLines(Buffer.from(lines, 'latin1')), this.#fd !== undefined)
-      return
-    }
-    if (this.#fresh.length + lines.length > this.#batchBytes) this.#gather()
-    this.#fresh += lines
-    this.#waitingBytes += lines.length
+  #write(line: string, bound: number): void {
+    if (!this.#hasRoomFor(line.length, bound)) return this.#drop(1)
+    if (this.#fresh.length + line.length > this.#batchBytes) this.#gather()
+    this.#fresh += line
     this.#gathering ??= setTimeout(() => this.#pump(), GATHER_MS).unref()
     this.#tellWhetherWritable()
+  }
+
+  /** Whether so many more may wait, which then do. */
+  #hasRoomFor(bytes: number, bound: number): boolean {
+    if (this.#fd === undefined || this.#waitingBytes + bytes > bound) return false
+    this.#waitingBytes += bytes
+    return true
+  }
+
+  #drop(lines: number): void {
+    this.#options.onDrop(lines, this.#fd !== undefined)
   }
 
   /** What came just now is one write from here on. */

@@ -8,7 +8,7 @@ const OF_A: Share = { limit: 'tunnels_per_client', client: '10.0.0.1' }
 
 describe('what a worker gets at once', () => {
   for (const [free, workers, chunk, because] of [
-    [20_000, 2, 64, 'no more than others can do without'],
+    [20_000, 2, 1_024, 'no more than others can do without'],
     [160, 2, 10, 'an eighth of its part'],
     [15, 2, 1, 'one at a time where there is little'],
     [1, 64, 1, 'the last one'],
