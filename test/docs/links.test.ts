@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { configSchema } from '../../src/core/config.ts'
+import { sallyport } from '../cli/cli-run.ts'
 import { problemsOf } from '../support/policy.ts'
 import { codeIn, fencesOf, fromPage, type Page, page, pages, proseOf, ROOT, tableUnder } from './pages.ts'
 
@@ -102,5 +103,15 @@ describe('a config in a page', () => {
     const { rules } = configSchema.shape
     const keys = Object.keys(rules.unwrap().element.shape)
     expect(keys.filter((key) => !text.includes(`| \`${key}\` |`))).toEqual([])
+  })
+})
+
+describe('README.md', () => {
+  it('names every command', async () => {
+    const { stdout } = await sallyport(['--help'])
+    const commands = [...stdout.matchAll(/^ {2}([a-z]+) /gm)].map(([, name = '']) => name)
+    const { text } = page('README.md')
+    expect(commands.length).toBeGreaterThan(15)
+    expect(commands.filter((name) => name !== 'sallyport' && name !== 'help' && !text.includes(`\`${name}\``))).toEqual([])
   })
 })
