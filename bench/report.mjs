@@ -66,7 +66,7 @@ function worstOverPipe(results) {
 }
 
 function targets({ results, memory, workers, rateRatio }) {
-  const ratio = (id, name = SUBJECT) =>
+  const ratio = (id, name = SUBJECT, reference = REFERENCE) =>
     ratioOf(
       results
         .get(id)
@@ -74,7 +74,7 @@ function targets({ results, memory, workers, rateRatio }) {
         ?.map(({ value }) => value),
       results
         .get(id)
-        ?.get(REFERENCE)
+        ?.get(reference)
         ?.map(({ value }) => value),
     )
   const memoryRatio = ratioOf(memory.get(SUBJECT)?.bytes, memory.get(REFERENCE)?.bytes)
@@ -97,7 +97,19 @@ function targets({ results, memory, workers, rateRatio }) {
       workers.length === 0 ? undefined : median(workers.map(({ shares }) => Math.min(...shares))),
       'least',
     ],
-    ['portable relay: CPU of bulk over plain `pipe`, the worst case', 1, worstOverPipe(results), 'most'],
+    ['portable relay: CPU of bulk, times plain `pipe`, the worst case', 1, worstOverPipe(results), 'most'],
+    [
+      'portable relay: memory of an idle tunnel, times plain `pipe`',
+      1,
+      ratioOf(memory.get(PORTABLE)?.bytes, memory.get(PIPE)?.bytes),
+      'most',
+    ],
+    [
+      'portable relay: CPU of a set-up, times plain `pipe`, which decides and records nothing',
+      1,
+      ratio('setup', PORTABLE, PIPE),
+      'most',
+    ],
   ]
   return table(
     ['target (Node 24, kernel relay, everything on)', 'wanted', 'measured', ''],

@@ -214,14 +214,19 @@ static bool refuse_one(struct relay_engine *engine, int listen_fd) {
  * Several processes may wait at one socket. Each connection wakes one of them, and not all for one to find something: the first in line,
  * so who has had some goes to the end of it, or the others would have none while there is little to do.
  */
-static void wait_in_line(struct relay_engine *engine, uint32_t index) {
+static bool wait_in_line(struct relay_engine *engine, uint32_t index, int fd) {
   struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = (uint64_t)index << EVENT_TAG_BITS | EVENT_LISTENER};
-  (void)epoll_ctl(engine->epoll_fd, EPOLL_CTL_ADD, engine->listener[index].fd, &event);
+  return epoll_ctl(engine->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
+/* The old place is given up only for a new one: without memory for that it is kept. */
 static void go_to_the_end(struct relay_engine *engine, uint32_t index) {
-  (void)epoll_ctl(engine->epoll_fd, EPOLL_CTL_DEL, engine->listener[index].fd, NULL);
-  wait_in_line(engine, index);
+  struct listener *listener = &engine->listener[index];
+  if (listener->twin < 0 || !wait_in_line(engine, index, listener->twin)) return;
+  int left = listener->fd;
+  (void)epoll_ctl(engine->epoll_fd, EPOLL_CTL_DEL, left, NULL);
+  listener->fd = listener->twin;
+  listener->twin = left;
 }
 
 /* False where there was nobody. */
@@ -456,7 +461,8 @@ static void stop_listening(struct relay_engine *engine) {
     if (listener->fd < 0) continue;
     (void)epoll_ctl(engine->epoll_fd, EPOLL_CTL_DEL, listener->fd, NULL);
     close(listener->fd);
-    listener->fd = -1;
+    if (listener->twin >= 0) close(listener->twin);
+    listener->fd = listener->twin = -1;
   }
   if (engine->reserve_fd >= 0) close(engine->reserve_fd);
   engine->reserve_fd = -1;
@@ -470,7 +476,7 @@ static void begin_listening(struct relay_engine *engine, uint32_t index) {
   (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
   (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
   (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &after, sizeof after);
-  wait_in_line(engine, index);
+  (void)wait_in_line(engine, index, fd);
 }
 
 void door_take_commands(struct relay_engine *engine, struct queue *commanded, uint32_t listeners, bool stop) {
@@ -556,7 +562,7 @@ int relay_listen(struct relay_engine *engine, int fd, enum relay_listener_kind k
   if (number == 0) engine->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (number >= 0)
     engine->listener[engine->listeners++] =
-        (struct listener){.fd = fd, .kind = kind, .established = copy, .established_bytes = count};
+        (struct listener){.fd = fd, .twin = fcntl(fd, F_DUPFD_CLOEXEC, 0), .kind = kind, .established = copy, .established_bytes = count};
   bool must = number >= 0 && engine_must_wake(engine);
   pthread_mutex_unlock(&engine->lock);
   if (number < 0) free(copy);

@@ -198,6 +198,7 @@ struct kill_request {
 /* Filled in by whoever adds it and the engine's thread's from then on. */
 struct listener {
   int fd; /* -1: it is closed */
+  int twin; /* the same socket, for its next place in the line; -1: there is none */
   enum relay_listener_kind kind;
   uint8_t *established;
   uint32_t established_bytes;

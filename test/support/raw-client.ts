@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 
-/** Of the last connections, the oldest first. */
-const PLACES_USED = new Set<string>()
-/** There are some 14,000 ports to go round. */
-const PLACES_REMEMBERED = 2_000
+/** Below those that the system gives out, so that no other socket has one of them by chance. */
+const FIRST_PORT = 12_000
+const PORTS = 20_000
+let nextPort = Math.floor(Math.random() * PORTS)
 
 /** A client that sends exactly the bytes it is told, and shows exactly what comes back. */
 export class RawClient {
@@ -30,21 +30,19 @@ export class RawClient {
     socket.on('end', () => this.#notify())
   }
 
+  /** Tests know a connection's audit lines by its port: none is used again before all have been. */
   static async connect(port: number, host = '127.0.0.1', localAddress?: string): Promise<RawClient> {
     for (;;) {
-      const socket = connect({ host, port, allowHalfOpen: true, ...(localAddress === undefined ? {} : { localAddress }) })
-      await once(socket, 'connect')
-      const client = new RawClient(socket)
-      // Tests know a connection's audit lines by its port, which the system gives out again.
-      const place = `${socket.localAddress} ${client.localPort}`
-      if (PLACES_USED.has(place)) {
-        client.close()
-        continue
+      const localPort = FIRST_PORT + (nextPort++ % PORTS)
+      const from = localAddress === undefined ? { localPort } : { localPort, localAddress }
+      const socket = connect({ host, port, allowHalfOpen: true, ...from })
+      try {
+        await once(socket, 'connect')
+        return new RawClient(socket)
+      } catch (error) {
+        // Somebody else has it, or has had it just now.
+        if (!['EADDRINUSE', 'EADDRNOTAVAIL'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
       }
-      PLACES_USED.add(place)
-      const [oldest] = PLACES_USED
-      if (PLACES_USED.size > PLACES_REMEMBERED && oldest !== undefined) PLACES_USED.delete(oldest)
-      return client
     }
   }
 

@@ -38,9 +38,9 @@ export class CarriedTunnel implements OpenTunnel {
   #finish(result: RelayResult): void {
     const { admission, telemetry, tunnels, log } = this.#context
     const { exchange } = this
-    tunnels.remove(exchange.id)
-    admission.releaseTunnel(exchange.countedAs)
     try {
+      tunnels.remove(exchange.id)
+      admission.releaseTunnel(exchange.countedAs)
       if (!this.isInspected) telemetry.countTunnelBytes(result.bytesUp, result.bytesDown)
       exchange.served(result)
     } catch (error) {

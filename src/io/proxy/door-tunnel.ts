@@ -95,9 +95,15 @@ export abstract class DoorTunnel {
   /** What was judged already is relayed. */
   carried(dial: DoorDial, relay: RelayHandle): void {
     this.#step(() => {
-      this.#connected(dial)
-      this.exchange.allowed()
-      this.#handOver(relay)
+      try {
+        this.#connected(dial)
+        this.exchange.allowed()
+        this.#handOver(relay)
+      } catch (error) {
+        // It is relayed already, and nobody would count it or end it.
+        relay.end('drain')
+        throw error
+      }
     })
   }
 

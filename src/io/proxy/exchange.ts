@@ -40,7 +40,8 @@ export interface Relayed {
  * counted once and has one line in the audit log, whatever happens to it.
  */
 export class Exchange {
-  readonly id: string = randomUUID()
+  /** In small letters already; but as it comes it is a chain of pieces, 450 bytes for as long as a tunnel stands, and from here one text. */
+  readonly id: string = randomUUID().toLowerCase()
   readonly generation: Generation
   readonly connection: ClientConnection
   readonly kind: RequestKind

@@ -53,10 +53,16 @@ export class ListenerDoor implements DoorKeeper {
   head(id: number, client: DoorAddress, original: Result<DoorAddress, string>, first: Buffer): void {
     const { context, door, onHanded } = this.#options
     const onLeft = () => this.#tunnels.delete(id)
-    const tunnel = this.#options.tunnel({ client, original, first }, { context, door, id, first, onLeft, onHanded })
-    if (tunnel === undefined) return door.take(id)
-    this.#tunnels.set(id, tunnel)
-    tunnel.begin()
+    try {
+      const tunnel = this.#options.tunnel({ client, original, first }, { context, door, id, first, onLeft, onHanded })
+      if (tunnel === undefined) return door.take(id)
+      this.#tunnels.set(id, tunnel)
+      tunnel.begin()
+    } catch (error) {
+      // One connection, never the process.
+      context.log.error({ listener: this.#options.listener, err: error }, 'connection handler failed')
+      this.#endForgotten(id)
+    }
   }
 
   handed(id: number, socket: Socket | undefined, first: Buffer): void {

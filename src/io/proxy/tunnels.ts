@@ -52,7 +52,7 @@ export class Tunnels {
   }
 
   add(tunnel: OpenTunnel): void {
-    this.#open.set(joined(tunnel.exchange.id), tunnel)
+    this.#open.set(tunnel.exchange.id, tunnel)
     this.#onOpened(tunnel)
   }
 
@@ -91,11 +91,6 @@ export class Tunnels {
     if (this.#open.size === 0) return Promise.resolve()
     return new Promise((resolve) => this.#onEmpty.push(resolve))
   }
-}
-
-/** `randomUUID` gives a chain of pieces, 450 bytes for as long as it is kept: to look for something in it makes one of them. */
-function joined(id: string): string {
-  return id.includes(' ') ? '' : id
 }
 
 function describe(tunnel: OpenTunnel): TunnelRow {

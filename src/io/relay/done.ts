@@ -14,7 +14,9 @@ export class Done {
     if (this.#result !== undefined) queueMicrotask(() => this.#tell())
   }
 
+  /** Once. */
   settle(result: RelayResult): void {
+    if (this.#result !== undefined) return
     this.#result = result
     this.#tell()
   }

@@ -55,7 +55,9 @@ export interface DoorConnect {
   readonly judged: boolean
   readonly idleMs: number
   readonly lifetimeMs: number
+  /** How long all of the opening may take, once the client was told of its origin. */
   readonly openingMs: number
+  /** How much of the opening a door may hold. Whoever judges it says when there is enough of it, at no more than this. */
   readonly heldBytes: number
 }
 

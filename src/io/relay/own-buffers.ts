@@ -54,29 +54,33 @@ class OwnBuffers {
   readonly #onFree: () => void
   readonly #free: Buffer[] = Array.from({ length: BUFFERS }, () => Buffer.allocUnsafeSlow(BUFFER_BYTES))
   /** What the system reads into next. */
-  #current: Buffer | undefined
-  /** Nothing is read, for want of a buffer. */
+  #current: Buffer
+  /** Nothing is to be read, for want of a buffer. */
   #stands = false
 
   constructor(onBytes: (bytes: Buffer, release: () => void) => void, onFree: () => void) {
     this.#onBytes = onBytes
     this.#onFree = onFree
-    this.#current = this.#free.pop()
+    this.#current = this.#next()
   }
 
-  /** Node asks after every read; where it is given none it stays with the one it has. */
-  readonly next = (): Buffer => this.#current as Buffer
+  #next(): Buffer {
+    const buffer = this.#free.pop()
+    if (buffer === undefined) throw new Error('no buffer is free')
+    return buffer
+  }
+
+  /** Node asks after every read. */
+  readonly next = (): Buffer => this.#current
 
   /** False where no more is to be read for now. */
   readonly onRead = (count: number): boolean => {
     const full = this.#current
-    if (full === undefined) throw new Error('a read into no buffer')
-    const isLast = this.#free.length === 0
-    // Node goes on with the one that it had, so that one it must be that is waited for.
-    if (isLast) this.#stands = true
-    else this.#current = this.#free.pop()
+    // Node goes on with the one that it had where there is no other, so that one it must be that is waited for.
+    if (this.#free.length === 0) this.#stands = true
+    else this.#current = this.#next()
     this.#onBytes(full.subarray(0, count), () => this.#release(full))
-    return !isLast
+    return !this.#stands
   }
 
   #release(buffer: Buffer): void {

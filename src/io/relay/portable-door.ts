@@ -197,7 +197,6 @@ class DoorClient {
 
   #gone(): void {
     if (this.#state === 'over') return
-    this.#giveUp?.()
     const dial = this.#state === 'dialling' ? { ...this.#dial, seconds: this.#dialSeconds() } : this.#dial
     this.#leave()
     if (this.#origin !== undefined) breakOff(this.#origin)
@@ -206,6 +205,8 @@ class DoorClient {
 
   #leave(): void {
     this.#state = 'over'
+    this.#giveUp?.()
+    this.#giveUp = undefined
     clearTimeout(this.#openingTimer)
     this.#hall.clients.delete(this.#id)
     this.socket.off('data', onData).off('end', onEnd).off('timeout', onTimeout)
@@ -215,6 +216,7 @@ class DoorClient {
   #handOver(first: Buffer): void {
     this.#leave()
     this.socket.off('close', onClose)
+    this.socket[CLIENT] = undefined
     probe(this.socket)
     this.#hall.left()
     this.#keeper.handed(this.#id, this.socket, first)

@@ -7,6 +7,14 @@ import { TLSSocket } from 'node:tls'
  */
 export function breakOff(socket: Socket): void {
   if (socket.destroyed) return
-  if (socket instanceof TLSSocket) socket.destroy()
+  if (socket instanceof TLSSocket || isShuttingDown(socket)) socket.destroy()
   else socket.resetAndDestroy()
+}
+
+/**
+ * Everything is with the system, and its end is on the way there. libuv resets no connection then, and Node would leave it open, without a
+ * `close`; as nothing of it is cut, there is nothing that a reset would have to say.
+ */
+function isShuttingDown({ writableEnded, writableFinished, writableLength }: Socket): boolean {
+  return writableEnded && !writableFinished && writableLength === 0
 }

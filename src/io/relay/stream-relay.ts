@@ -89,6 +89,7 @@ class Side {
   #other: Side | undefined
   /** Whether it may be had with buffers of its own. */
   #mayChange = true
+  #isClosed = false
 
   constructor(relay: StreamRelay, name: SideName, socket: Socket, idleMs: number) {
     this.#relay = relay
@@ -97,6 +98,7 @@ class Side {
     this.socket = socket
     if (socket.readableEnded) relay.onEnd(name)
     this.#own(socket)
+    // Whether its event is still to come or has been, it counts once.
     if (socket.destroyed) queueMicrotask(() => this.onClose())
   }
 
@@ -106,7 +108,7 @@ class Side {
     if (initial !== undefined && initial.length > 0) other.socket.write(initial)
     if (this.socket.destroyed) return
     // The peer may have ended its side while its bytes were held.
-    if (this.socket.readableEnded) other.socket.end()
+    if (this.socket.readableEnded) other.end()
     else this.socket.on('data', onData).resume()
   }
 
@@ -146,7 +148,17 @@ class Side {
 
   onEnd(): void {
     this.#relay.onEnd(this.#name)
-    this.#other?.socket.end()
+    this.#other?.end()
+  }
+
+  /** Nothing more comes. What waits goes before, and until it has the connection can still be broken off. */
+  end(): void {
+    const { socket } = this
+    if (socket.writableLength === 0) socket.end()
+    else
+      socket.write(NOTHING, () => {
+        if (socket.writable) socket.end()
+      })
   }
 
   onTimeout(): void {
@@ -160,15 +172,21 @@ class Side {
   }
 
   onClose(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
     const { socket } = this
     const other = this.#other?.socket
     if (other?.destroyed === false) {
-      if (!other.writableEnded) other.end()
-      if (!socket.readableEnded) other.destroySoon()
+      // It was reset before there was a tunnel.
+      if (socket.errored) breakOff(other)
+      else if (!socket.readableEnded) other.destroySoon()
+      else if (!other.writableEnded) this.#other?.end()
     }
     this.#relay.onClose(this.#name)
   }
 }
+
+const NOTHING = Buffer.alloc(0)
 
 /** Found on the socket itself, so that a tunnel takes no closures. */
 const SIDE = Symbol('side')

@@ -145,14 +145,14 @@ export class AuditLog implements AuditSink {
   /**
    * Writes finished lines, as another process has sent them: many together, so that they wait for no more.
    *
-   * @param lines kept until they are written
+   * @param lines whole ones; kept until they are written
    */
   writeLines(lines: Buffer): void {
     this.#gather()
     for (let from = 0; from < lines.length; ) {
       const fitting = lines.lastIndexOf(NEWLINE, from + this.#batchBytes - 1) + 1
       // A line that is longer than a batch goes by itself.
-      const end = fitting > from ? fitting : lines.indexOf(NEWLINE, from) + 1
+      const end = fitting > from ? fitting : lines.indexOf(NEWLINE, from) + 1 || lines.length
       const batch = lines.subarray(from, end)
       if (this.#hasRoomFor(batch.length, this.#options.bufferBytes)) this.#lines.push(batch)
       else this.#drop(countLines(batch))
@@ -227,6 +227,8 @@ export class AuditLog implements AuditSink {
       await Promise.race([drained, deadline])
       clearTimeout(timer)
     }
+    // What came while that was waited for is as late as the rest.
+    this.#gather()
     const left = this.#lines.slice(this.#head).reduce((sum, lines) => sum + countLines(lines), 0)
     if (left > 0) this.#options.onDrop(left, false)
     clearInterval(this.#rotation)

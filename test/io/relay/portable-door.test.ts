@@ -189,6 +189,17 @@ describe('the door without the kernel relay', () => {
     expect(await client.untilClosed()).toBe('none')
   })
 
+  it('gives a dial up where the client is refused meanwhile', async () => {
+    const client = await comeIn()
+    await keeper.next('head')
+    door.connect(1, to({ judged: true }))
+    door.reply(1, 'no')
+    client.socket.end()
+    expect(await client.untilClosed()).toBe('no')
+    await nobody()
+    expect(keeper.told).toEqual([])
+  })
+
   describe('tells of a client that has left', () => {
     it('at once, while its opening is waited for; its origin is broken off', async () => {
       const client = await comeIn()

@@ -173,6 +173,41 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
       })
     }
 
+    for (const [side, other] of [
+      ['client', 'origin'],
+      ['origin', 'client'],
+    ] as const)
+      it(`ends where the ${side} is reset just after it has said its last, and the ${other} still sends`, async () => {
+        // At each of these moments the end of the one may still be on its way to the other.
+        for (let wait = 0; wait < 12; wait++) {
+          const [near, toNear] = await pair()
+          const [far, toFar] = await pair()
+          const handle = side === 'client' ? startRelay(toNear, toFar, NO_LIMITS) : startRelay(toFar, toNear, NO_LIMITS)
+          const over = new Promise((resolve) => handle.onDone(resolve))
+          far.write(Buffer.alloc(MEGABYTE))
+          near.end('last')
+          if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait - 1))
+          near.resetAndDestroy()
+          const ending = setTimeout(() => handle.end('drain'), 200)
+          await over
+          clearTimeout(ending)
+          expect([toNear.destroyed, toFar.destroyed]).toEqual([true, true])
+          far.destroy()
+        }
+      })
+
+    it('ends once, and the other side with it, where one goes in the very moment and the other takes nothing', async () => {
+      let settled = 0
+      origin.pause()
+      toClient.destroy()
+      start({ initialUp: Buffer.alloc(16 * MEGABYTE), lifetimeMs: 300 })
+      void ended.then(() => settled++)
+      expect((await ended).bytesUp).toBeLessThan(16 * MEGABYTE + 1)
+      expect([toClient.destroyed, toOrigin.destroyed]).toEqual([true, true])
+      await failureOf(origin)
+      expect(settled).toBe(1)
+    })
+
     it('carries both ways at once without one waiting for the other', async () => {
       start()
       const size = 8 * MEGABYTE

@@ -53,6 +53,21 @@ describe('breaking a connection off', () => {
     await closed
   })
 
+  for (let turns = 0; turns < 8; turns++)
+    it(`closes it also while its end is on its way, ${turns} turns after that was said`, async () => {
+      const errors: Error[] = []
+      there.on('error', (error) => errors.push(error))
+      const closed = once(there, 'close')
+      there.end('x')
+      const later = (left: number): void => {
+        if (left === 0) breakOff(there)
+        else process.nextTick(later, left - 1)
+      }
+      later(turns)
+      await closed
+      expect(errors).toEqual([])
+    })
+
   it('does nothing to a connection that is closed', () => {
     here.destroy()
     expect(() => breakOff(here)).not.toThrow()

@@ -252,6 +252,80 @@ describe('an audit log that must lose nothing', () => {
   })
 })
 
+describe('lines of other processes', () => {
+  const line = (n: number) => `{"n":${n},"text":"${'x'.repeat(n % 400)}"}\n`
+  const lines = (from: number, to: number) =>
+    Buffer.from(Array.from({ length: to - from }, (_, i) => line(from + i)).join(''), 'latin1')
+  const numbers = (text: string) =>
+    text
+      .trimEnd()
+      .split('\n')
+      .map((one) => (JSON.parse(one) as { n?: number; id?: string }).n ?? JSON.parse(one).id)
+
+  it('are written whole and in order, between its own', async () => {
+    await open(join(folder, 'audit.log'), 10_000_000)
+    log.write(event('first'))
+    log.writeLines(lines(0, 1_000))
+    log.write(event('second'))
+    log.writeLines(lines(1_000, 1_001))
+    await written()
+    expect(numbers(readFileSync(join(folder, 'audit.log'), 'utf8'))).toEqual([
+      'first',
+      ...Array.from({ length: 1_000 }, (_, n) => n),
+      'second',
+      1_000,
+    ])
+  })
+
+  it('go to a pipe in writes that nobody else can come between, but for a line that is longer than such a write', async () => {
+    const pipe = stalledPipe()
+    await open(pipe.file, 10_000_000)
+    const long = `{"n":-1,"text":"${'y'.repeat(9_000)}"}\n`
+    log.writeLines(Buffer.concat([lines(0, 30), Buffer.from(long, 'latin1'), lines(30, 60)]))
+    let text = ''
+    await waitFor(() => {
+      text += pipe.read()
+      return log.waitingBytes === 0 ? true : undefined
+    }, 'the lines to be read')
+    text += pipe.read()
+    expect(numbers(text)).toEqual([
+      ...Array.from({ length: 30 }, (_, n) => n),
+      -1,
+      ...Array.from({ length: 30 }, (_, n) => n + 30),
+    ])
+    pipe.close()
+  })
+
+  it('are counted one by one where there is no room for them, and the log stays bounded', async () => {
+    const pipe = stalledPipe()
+    await open(pipe.file, 20_000)
+    for (let from = 0; from < 2_000; from += 100) log.writeLines(lines(from, from + 100))
+    expect(log.waitingBytes).toBeLessThanOrEqual(20_000)
+    expect(dropped).toBeGreaterThan(1_000)
+    let text = ''
+    await waitFor(() => {
+      text += pipe.read()
+      return log.waitingBytes === 0 ? true : undefined
+    }, 'the rest to be read')
+    text += pipe.read()
+    expect(numbers(text).length + dropped).toBe(2_000)
+    pipe.close()
+  })
+
+  it('that come while the end waits for a reader are counted, too', async () => {
+    const pipe = stalledPipe()
+    await open(pipe.file, 10_000_000)
+    for (let i = 0; i < 2_000; i++) log.write(event(String(i)))
+    const closing = log.close()
+    log.write(event('late'))
+    await closing
+    const taken = numbers(`${pipe.read()}\n`.replace(/\n[^\n]*\n$/, '\n')).length
+    expect(dropped + taken).toBeGreaterThanOrEqual(2_001)
+    expect(dropped + taken).toBeLessThanOrEqual(2_001 + 40)
+    pipe.close()
+  })
+})
+
 describe('a gateway whose audit log is stuck', () => {
   it('goes on serving, and counts what it could not write', async () => {
     const pipe = stalledPipe()
