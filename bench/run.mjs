@@ -41,6 +41,8 @@ const QUICK_PEERS = ['sallyport-kernel-24', 'sallyport-portable-24', 'squid', 'h
 const QUICK_CASES = ['setup', 'denied', 'forward-kept', 'down-4', 'latency', 'memory']
 const wantedPeers = options.only?.split(',') ?? (quick ? QUICK_PEERS : undefined)
 const wantedCases = options.cases?.split(',') ?? (quick ? QUICK_CASES : undefined)
+/** Cheap ones, and noisy: nobody is pinned. */
+const WORKER_ROUNDS = 9
 const wants = (id) => wantedCases === undefined || wantedCases.includes(id)
 const rounds = Number(options.rounds ?? (quick ? 2 : 7))
 const idleTunnels = Number(options.idle ?? (quick ? 2_000 : 8_000))
@@ -212,7 +214,7 @@ async function main() {
   let workers = []
   if (wants('workers')) {
     try {
-      workers = await compareWorkers(nodes[0], { ...context, folder, rounds: quick ? 1 : Math.min(rounds, 3) }, say)
+      workers = await compareWorkers(nodes[0], { ...context, folder, rounds: quick ? 1 : WORKER_ROUNDS }, say)
     } catch (error) {
       left.push(`two workers: ${error.message}`)
     }
