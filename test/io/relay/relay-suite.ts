@@ -127,6 +127,18 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
         expect((await ended).endedBy).toBe(side)
       })
 
+      it(`passes a reset of the ${side} on that came before it took over`, async () => {
+        const gateway = side === 'client' ? toClient : toOrigin
+        const { near, far } = ends()
+        gateway.on('error', () => {}).resume()
+        near.resetAndDestroy()
+        await new Promise((resolve) => gateway.once('close', resolve))
+        const failure = failureOf(far)
+        start()
+        expect(await failure).toBe('ECONNRESET')
+        expect((await ended).endedBy).toBe(side)
+      })
+
       it(`ends when the ${side} goes in the very moment`, async () => {
         const gateway = side === 'client' ? toClient : toOrigin
         gateway.destroy()
