@@ -6,7 +6,7 @@ import { probe } from './probe.ts'
 import type { RelayHandle, RelayOptions } from './relay.ts'
 import { breakOff } from './reset.ts'
 
-/** Most tunnels end sooner, and what they are silent for until then nobody forgets them for. */
+/** Most tunnels end sooner, and nobody on the way forgets one that was silent for no longer. */
 const PROBE_FROM_MS = 30_000
 
 /** One tunnel through Node's streams. It owns both sockets. */

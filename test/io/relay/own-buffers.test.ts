@@ -1,10 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { connect, createServer, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { withOwnBuffers } from '../../../src/io/relay/own-buffers.ts'
 import { PortableRelay } from '../../../src/io/relay/portable-relay.ts'
 import { waitFor } from '../../support/gateway.ts'
+import { pair as connectedPair } from '../../support/socket-pair.ts'
 
 const MEGABYTE = 1024 * 1024
 const sockets: Socket[] = []
@@ -13,17 +14,11 @@ afterEach(() => {
   for (const socket of sockets.splice(0)) socket.destroy()
 })
 
-/** Two ends of one connection. */
-async function pair(): Promise<readonly [far: Socket, near: Socket]> {
-  const server = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  const port = address !== null && typeof address === 'object' ? address.port : 0
-  const far = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
-  const [near] = (await once(server, 'connection')) as [Socket]
-  server.close()
-  for (const socket of [far, near]) sockets.push(socket.on('error', () => {}))
-  return [far, near]
+/** Closed after the test, whatever became of it. */
+async function pair(): ReturnType<typeof connectedPair> {
+  const both = await connectedPair()
+  for (const socket of both) sockets.push(socket.on('error', () => {}))
+  return both
 }
 
 const digest = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex')

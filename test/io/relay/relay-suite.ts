@@ -1,8 +1,9 @@
 import { once } from 'node:events'
-import { connect, createServer, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Relay, RelayHandle, RelayOptions, RelayResult } from '../../../src/io/relay/relay.ts'
 import { waitFor } from '../../support/gateway.ts'
+import { pair } from '../../support/socket-pair.ts'
 
 /** Takes over two connected sockets. */
 export type StartRelay = Relay['start']
@@ -336,19 +337,6 @@ export function relaySuite(name: string, startRelay: StartRelay): void {
       expect(() => toOrigin.emit('error', new Error('late'))).not.toThrow()
     })
   })
-}
-
-/** Two ends of one TCP connection; the second is the gateway's. */
-async function pair(): Promise<[Socket, Socket]> {
-  const server = createServer({ allowHalfOpen: true, noDelay: true }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  const port = address !== null && typeof address === 'object' ? address.port : 0
-  const far = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
-  const [near] = (await once(server, 'connection')) as [Socket]
-  server.close()
-  far.on('error', () => {})
-  return [far, near]
 }
 
 async function readBytes(socket: Socket, count: number): Promise<string> {
